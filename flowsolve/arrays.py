@@ -1,0 +1,220 @@
+"""The one place that knows NumPy, CuPy, torch and other array-API libraries apart.
+
+Everything else is written against the array-API standard through
+:mod:`array_api_compat`. Neither torch nor CuPy is imported here unless an array of theirs
+is passed in, or a tensor is asked for by name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from .errors import ArgumentError
+
+Array = Any
+"""An array of any supported library; the standard has no common base class to name."""
+
+ARRAYS = "a NumPy, CuPy, torch or array-API array of dtype float32 or float64"
+
+
+def namespace(*arrays: Array, argument: str = "x") -> Any:
+    """Return the array-API namespace that all of `arrays` belong to.
+
+    Parameters
+    ----------
+    *arrays : array
+        Arrays of one library; ``None`` and Python scalars are passed over.
+    argument : str, optional
+        Name to put in the error message.
+
+    Returns
+    -------
+    module
+        A namespace of array-API functions, for example ``array_api_compat.numpy``.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is no array, or the arrays come from more than one library.
+    """
+    try:
+        return array_api_compat.array_namespace(*arrays)
+    except TypeError:
+        given = ", ".join(type(a).__module__ + "." + type(a).__name__ for a in arrays)
+        accepted = ARRAYS if len(arrays) == 1 else "arrays of one and the same library"
+        raise ArgumentError(argument, given, accepted) from None
+
+
+def device(x: Array) -> Any:
+    """Return the device that `x` lies on, in the terms of its own library."""
+    return array_api_compat.device(x)
+
+
+def is_torch(x: Any) -> bool:
+    """Return whether `x` is a torch tensor, without importing torch."""
+    return bool(array_api_compat.is_torch_array(x))
+
+
+def copy(x: Array) -> Array:
+    """Return a copy of `x` that shares no memory with it; on torch, part of its graph."""
+    return x.clone() if is_torch(x) else namespace(x).asarray(x, copy=True)
+
+
+def dtype_name(x: Array) -> str:
+    """Return the name of the dtype of `x`, such as ``"float32"``, in any library."""
+    return str(getattr(x.dtype, "name", x.dtype)).rsplit(".", 1)[-1]
+
+
+def check_float(x: Any, argument: str) -> Any:
+    """Check that `x` is an array of float32 or float64 and return its namespace.
+
+    Raises
+    ------
+    ArgumentError
+        If `x` is no array, or has another dtype: nothing is cast silently.
+    """
+    xp = namespace(x, argument=argument)
+    if x.dtype != xp.float32 and x.dtype != xp.float64:
+        raise ArgumentError(argument, f"dtype {dtype_name(x)}", "dtype float32 or float64")
+    return xp
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """Return `x` as a NumPy array, sharing memory where it can.
+
+    Parameters
+    ----------
+    x : array or nested sequence of numbers
+        An array of any supported library on any device; a tensor is detached first.
+
+    Returns
+    -------
+    numpy.ndarray
+        Same shape and dtype; may share memory with `x` and may be read-only.
+    """
+    if is_torch(x):
+        return np.asarray(x.detach().cpu().numpy())
+    if array_api_compat.is_cupy_array(x):
+        return np.asarray(x.get())
+    if not isinstance(x, np.ndarray) and hasattr(x, "__dlpack__"):
+        try:
+            return np.from_dlpack(x)
+        except (BufferError, TypeError, RuntimeError):
+            pass  # not on a device that NumPy can see, or an older protocol: try to convert
+    return np.asarray(x)
+
+
+def to_torch(x: Any, *, dtype: Any = None, device: Any = None) -> Any:
+    """Return `x` as a torch tensor, without a copy where that is possible.
+
+    Parameters
+    ----------
+    x : array or nested sequence of numbers
+        CuPy arrays pass by DLPack; NumPy arrays are wrapped, or copied where they are
+        read-only or have negative strides, which torch cannot represent.
+    dtype : torch.dtype, optional
+        Default: the dtype of `x`.
+    device : torch.device or str, optional
+        Default: the device of `x`.
+
+    Returns
+    -------
+    torch.Tensor
+        May share memory with `x`.
+    """
+    import torch
+
+    if isinstance(x, torch.Tensor):
+        tensor = x
+    elif array_api_compat.is_cupy_array(x):
+        tensor = torch.from_dlpack(x)
+    else:
+        host = to_numpy(x)
+        if not host.flags.writeable or any(stride < 0 for stride in host.strides):
+            host = host.copy()
+        tensor = torch.as_tensor(host)
+    return tensor.to(device=device, dtype=dtype)
+
+
+def from_host(host: np.ndarray, like: Array) -> Array:
+    """Return a NumPy array in the library, on the device and in the precision of `like`.
+
+    Parameters
+    ----------
+    host : numpy.ndarray
+        Real values take the dtype of `like`, complex values the complex dtype of the same
+        precision; integers and booleans keep theirs.
+    like : array
+        A float32 or float64 (or complex) array.
+
+    Returns
+    -------
+    array
+        Same shape as `host`; may share memory with it, so do not write to it.
+    """
+    xp = namespace(like, argument="like")
+    single = like.dtype == xp.float32 or like.dtype == xp.complex64
+    if host.dtype.kind == "c":
+        host = host.astype(np.complex64 if single else np.complex128, copy=False)
+    elif host.dtype.kind == "f":
+        host = host.astype(np.float32 if single else np.float64, copy=False)
+    if is_torch(like):
+        return to_torch(host, device=like.device)
+    if isinstance(like, np.ndarray):
+        return host
+    if array_api_compat.is_cupy_array(like):
+        with like.device:
+            return xp.asarray(host)
+    return xp.asarray(host, device=device(like))
+
+
+class HostArray:
+    """A constant kept as a float64 or complex128 NumPy master, lent out in any library.
+
+    Copies are cached per library, device and precision, so a constant is moved to a GPU
+    once. The cache is dropped on pickling, so an operator pickles as small as it is.
+
+    Parameters
+    ----------
+    value : array or nested sequence of numbers
+        Copied; real values are kept as float64, complex values as complex128.
+    """
+
+    def __init__(self, value: Any) -> None:
+        host = to_numpy(value)
+        self.host: np.ndarray = np.array(host, dtype=np.complex128 if host.dtype.kind == "c" else np.float64)
+        self.host.flags.writeable = False
+        self._cache: dict[tuple[str, str, str], Array] = {}
+
+    def like(self, x: Array) -> Array:
+        """Return the constant in the library, on the device and in the precision of `x`."""
+        key = (namespace(x).__name__, str(device(x)), dtype_name(x))
+        converted = self._cache.get(key)
+        if converted is None:
+            converted, keep = self._convert(x)
+            if keep:
+                self._cache[key] = converted
+        return converted
+
+    def _convert(self, x: Array) -> tuple[Array, bool]:
+        if not is_torch(x):
+            return from_host(self.host, x), True
+        import torch
+
+        # A tensor made in inference mode, or inside a torch.func transform, belongs to that
+        # context: the first is avoided by leaving the mode, the second must not be kept.
+        with torch.inference_mode(False):
+            converted = from_host(self.host, x)
+        inside = torch._C._functorch.maybe_current_level() is not None
+        return converted, not inside
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"host": self.host}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.host = state["host"]
+        self.host.flags.writeable = False
+        self._cache = {}

@@ -1,0 +1,393 @@
+"""The prior that a person holds: images to latents and back, densities, energies, samples.
+
+Every method takes any leading (batch) dimensions, treats each image as its own problem, and
+can be differentiated; the weights cannot.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+from typing import Literal, overload
+
+import torch
+from torch import Tensor
+
+from ..errors import ArgumentError
+from .checkpoints import PriorCard, serialise
+from .choices import PHIS as PHIS
+from .choices import checked_device, checked_dtype, checked_phi
+from .config import GlowConfig
+from .glow import Glow
+from .inference import FrozenGlow
+
+
+class FlowPrior:
+    """A normalizing flow E from images to standardised latents, with its inverse D.
+
+    Parameters
+    ----------
+    glow : Glow
+        The network; copied, so that training it further changes nothing here.
+    name : str
+        What to call the prior.
+    card : PriorCard, optional
+        Training data, terms, bits a dimension.
+    sha256 : str, optional
+        SHA-256 of the file it was read from; by default, of the file that
+        :func:`~flowsolve.flows.checkpoints.save_prior` would write.
+    device : str or torch.device
+        Where to compute.
+    dtype : torch.dtype
+        ``torch.float32`` or ``torch.float64``.
+
+    Notes
+    -----
+    Images are (..., C, H, W) in [0, 1]; values outside are allowed. Latents are (..., n),
+    the levels one after the other from the finest. Under the model they are standard normal.
+    """
+
+    def __init__(
+        self,
+        glow: Glow,
+        *,
+        name: str = "unnamed",
+        card: PriorCard | None = None,
+        sha256: str | None = None,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.name = name
+        self.card = PriorCard() if card is None else card
+        self._sha256 = sha256
+        self._size = glow.config.size
+        # The network as it was given is what every dtype is folded from: float64 is never
+        # reached by way of float32 roundings of folded weights.
+        self._glow = copy.deepcopy(glow).cpu().eval().requires_grad_(False)
+        self._flow = FrozenGlow(self._glow, checked_device(device), checked_dtype(dtype))
+
+    def __repr__(self) -> str:
+        size = "any size" if self._size is None else f"{self._size[0]}x{self._size[1]}"
+        return f"FlowPrior({self.name!r}, {size}, {self.dtype}, {str(self.device)!r})"
+
+    @property
+    def config(self) -> GlowConfig:
+        """The architecture."""
+        return self._glow.config
+
+    @property
+    def glow(self) -> Glow:
+        """The trainable network behind the prior (shared, on the CPU; copy it to train it)."""
+        return self._glow
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of images and latents."""
+        return self._flow.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """The device of images and latents."""
+        return self._flow.device
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the file of weights, as 64 hexadecimal digits."""
+        if self._sha256 is None:
+            self._sha256 = hashlib.sha256(serialise(self._glow, self.card)).hexdigest()
+        return self._sha256
+
+    @property
+    def any_size(self) -> bool:
+        """Whether the prior has no image size yet; see :meth:`at_size`."""
+        return self._size is None
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image.
+
+        Raises
+        ------
+        ArgumentError
+            If the prior takes any size and none was chosen with :meth:`at_size`.
+        """
+        return (self.config.channels, *self._chosen_size())
+
+    @property
+    def n(self) -> int:
+        """Number of values in an image, and in a latent."""
+        return math.prod(self.image_shape)
+
+    @property
+    def latent_shapes(self) -> list[tuple[int, int, int]]:
+        """Shape of each level's latent, the finest level first."""
+        return self.config.latent_shapes(self._chosen_size())
+
+    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> FlowPrior:
+        """Return this prior on another device or in another dtype.
+
+        Parameters
+        ----------
+        device : str or torch.device, optional
+            Where to compute.
+        dtype : torch.dtype, optional
+            ``torch.float32`` or ``torch.float64``.
+
+        Returns
+        -------
+        FlowPrior
+            A new prior, folded again from the weights of the file.
+
+        Raises
+        ------
+        ArgumentError
+            If the device is not there, or the dtype is another one.
+        """
+        new_device = self.device if device is None else checked_device(device)
+        new_dtype = self.dtype if dtype is None else checked_dtype(dtype)
+        other = copy.copy(self)
+        other._flow = FrozenGlow(self._glow, new_device, new_dtype)
+        return other
+
+    def at_size(self, height: int, width: int) -> FlowPrior:
+        """Return a prior that takes any size, for images of this size.
+
+        Parameters
+        ----------
+        height, width : int
+            Multiples of ``2**levels``.
+
+        Raises
+        ------
+        ArgumentError
+            If this prior was trained for another size, or the size is not made of multiples.
+        """
+        trained = self.config.size
+        if (trained is not None and trained != (height, width)) or not self.config.accepts(height, width):
+            raise ArgumentError("size", (height, width), self._accepted_sizes())
+        other = copy.copy(self)
+        other._size = (height, width)
+        return other
+
+    def check_image(self, x: Tensor) -> None:
+        """Refuse what is not an image of this prior.
+
+        Parameters
+        ----------
+        x : Tensor
+            Images (..., C, H, W).
+
+        Raises
+        ------
+        ArgumentError
+            If `x` is not a torch tensor, or has another shape, dtype or device.
+        """
+        channels = self.config.channels
+        accepted = f"images (..., {channels}, H, W) with {self._accepted_sizes()}"
+        self._check_tensor("x", x, accepted)
+        size = (x.shape[-2], x.shape[-1]) if x.ndim >= 3 else (0, 0)
+        fits = self.config.accepts(*size) if self._size is None else size == self._size
+        if not fits or x.shape[-3] != channels:
+            raise ArgumentError("x", f"shape {tuple(x.shape)}", accepted)
+
+    @overload
+    def encode(self, x: Tensor, log_det: Literal[False] = ...) -> Tensor: ...
+    @overload
+    def encode(self, x: Tensor, log_det: Literal[True]) -> tuple[Tensor, Tensor]: ...
+
+    def encode(self, x: Tensor, log_det: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """Return the standardised latents of images.
+
+        Parameters
+        ----------
+        x : Tensor
+            Images (..., C, H, W) in [0, 1].
+        log_det : bool
+            Whether to return the log-determinant too.
+
+        Returns
+        -------
+        z : Tensor
+            Latents (..., n).
+        log_det : Tensor
+            Only if asked for: log|det J_E(x)| of each image, (...).
+
+        Raises
+        ------
+        ArgumentError
+            As :meth:`check_image`.
+        """
+        self.check_image(x)
+        batch = x.shape[:-3]
+        levels, total = self._flow.encode(x.reshape(-1, *x.shape[-3:]), log_det)
+        z = torch.cat([level.flatten(1) for level in levels], 1).reshape(*batch, -1)
+        return z if total is None else (z, total.reshape(batch))
+
+    @overload
+    def decode(self, z: Tensor, log_det: Literal[False] = ...) -> Tensor: ...
+    @overload
+    def decode(self, z: Tensor, log_det: Literal[True]) -> tuple[Tensor, Tensor]: ...
+
+    def decode(self, z: Tensor, log_det: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """Return the images of latents: the exact inverse of :meth:`encode`.
+
+        Parameters
+        ----------
+        z : Tensor
+            Latents (..., n).
+        log_det : bool
+            Whether to return the log-determinant too.
+
+        Returns
+        -------
+        x : Tensor
+            Images (..., C, H, W); not clipped to [0, 1].
+        log_det : Tensor
+            Only if asked for: log|det J_D(z)| of each image, (...).
+
+        Raises
+        ------
+        ArgumentError
+            If `z` is not a torch tensor of this length, dtype and device.
+        """
+        batch = z.shape[:-1] if isinstance(z, Tensor) else ()
+        x, total = self._flow.decode([level.flatten(0, -4) for level in self.split_latent(z)], log_det)
+        x = x.reshape(*batch, *self.image_shape)
+        return x if total is None else (x, total.reshape(batch))
+
+    def split_latent(self, z: Tensor) -> list[Tensor]:
+        """Return a latent level by level.
+
+        Parameters
+        ----------
+        z : Tensor
+            Latents (..., n).
+
+        Returns
+        -------
+        list of Tensor
+            For each level, finest first, (..., c, h, w) with the shapes of
+            :attr:`latent_shapes` and at least one leading dimension.
+
+        Raises
+        ------
+        ArgumentError
+            If `z` is not a torch tensor of this length, dtype and device.
+        """
+        shapes, accepted = self.latent_shapes, f"latents (..., {self.n})"
+        self._check_tensor("z", z, accepted)
+        if z.ndim == 0 or z.shape[-1] != self.n:
+            raise ArgumentError("z", f"shape {tuple(z.shape)}", accepted)
+        batch = z.shape[:-1] or (1,)
+        parts = z.split([math.prod(shape) for shape in shapes], -1)
+        return [part.reshape(*batch, *shape) for part, shape in zip(parts, shapes, strict=True)]
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return the natural log-density (...) of images (..., C, H, W) in [0, 1]."""
+        z, log_det = self.encode(x, log_det=True)
+        return log_det - 0.5 * (z.square().sum(-1) + z.shape[-1] * math.log(2 * math.pi))
+
+    def sample(self, n: int, seed: int, temperature: float = 1.0) -> Tensor:
+        """Draw images from the prior.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        seed : int
+            Seed; the same latents are drawn on every device.
+        temperature : float
+            Standard deviation of the latents.
+
+        Returns
+        -------
+        Tensor
+            Images (n, C, H, W); not clipped to [0, 1].
+
+        Raises
+        ------
+        ArgumentError
+            If `n` is not positive, or `temperature` is negative or not finite.
+        """
+        if n < 1:
+            raise ArgumentError("n", n, "an integer >= 1")
+        if not (math.isfinite(temperature) and temperature >= 0):
+            raise ArgumentError("temperature", temperature, "a finite number >= 0")
+        generator = torch.Generator().manual_seed(seed)
+        z = temperature * torch.randn(n, self.n, generator=generator, dtype=torch.float64)
+        with torch.no_grad():
+            return self.decode(z.to(self.device, self.dtype))
+
+    def energy(self, x: Tensor, phi: str = "nll") -> Tensor:
+        """Return the energy phi(x) of images.
+
+        Parameters
+        ----------
+        x : Tensor
+            Images (..., C, H, W).
+        phi : {"latent", "nll"}
+            ``||E(x)||^2``, or ``||E(x)||^2 - 2 log|det J_E(x)|``: twice the negative
+            log-density less the constant ``n log(2 pi)``.
+
+        Returns
+        -------
+        Tensor
+            One value an image, (...).
+
+        Raises
+        ------
+        ArgumentError
+            If `phi` is another name, or as :meth:`check_image`.
+        """
+        if checked_phi(phi) == "latent":
+            return self.encode(x).square().sum(-1)
+        z, log_det = self.encode(x, log_det=True)
+        return z.square().sum(-1) - 2 * log_det
+
+    def latent_energy(self, z: Tensor, phi: str = "nll") -> tuple[Tensor, Tensor]:
+        """Return the images of latents and their energies, in one pass of the decoder.
+
+        Parameters
+        ----------
+        z : Tensor
+            Latents (..., n).
+        phi : {"latent", "nll"}
+            ``||z||^2``, or ``||z||^2 + 2 log|det J_D(z)|``.
+
+        Returns
+        -------
+        x : Tensor
+            ``decode(z)``, (..., C, H, W).
+        psi : Tensor
+            ``energy(decode(z), phi)`` up to rounding, (...).
+
+        Raises
+        ------
+        ArgumentError
+            If `phi` is another name, or as :meth:`decode`.
+        """
+        if checked_phi(phi) == "latent":
+            return self.decode(z), z.square().sum(-1)
+        x, log_det = self.decode(z, log_det=True)
+        return x, z.square().sum(-1) + 2 * log_det
+
+    def _chosen_size(self) -> tuple[int, int]:
+        if self._size is None:
+            accepted = "a prior with a size: this one takes any, choose it with prior.at_size(height, width)"
+            raise ArgumentError("prior", self.name, accepted)
+        return self._size
+
+    def _accepted_sizes(self) -> str:
+        size = self._size or self.config.size
+        if size is not None:
+            return f"height {size[0]} and width {size[1]}"
+        return f"height and width multiples of {self.config.multiple}"
+
+    def _check_tensor(self, argument: str, value: object, accepted: str) -> None:
+        if not isinstance(value, Tensor):
+            raise ArgumentError(argument, type(value).__name__, f"a torch.Tensor, {accepted}")
+        if value.dtype != self.dtype:
+            raise ArgumentError(argument, value.dtype, f"{self.dtype}, or prior.to(dtype={value.dtype})")
+        if value.device.type != self.device.type:
+            raise ArgumentError(argument, f"device {value.device}", f"a tensor on {self.device}")

@@ -1,0 +1,368 @@
+"""Images in and out: files, folders and zips to float arrays in [0, 1], and back to PNG.
+
+Zip entries are decoded from memory and never written to disk. Every refusal names the file,
+because a folder of five thousand photographs has one that is different.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .errors import ArgumentError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+"""Suffixes of the image files that are looked for, in any case."""
+
+ACCEPTED = "PNG, JPEG, WebP or .npy files, folders or zips of them"
+
+MAX_BYTES = 2**29
+"""Largest zip entry that is read; protects from archives made to fill the memory."""
+
+
+class ImageSet(NamedTuple):
+    """Images and what they are called.
+
+    Attributes
+    ----------
+    x : numpy.ndarray, shape (N, 3, H, W), float32
+        The images.
+    names : list of str
+        A name for each, without folder and suffix; no two are equal.
+    """
+
+    x: np.ndarray
+    names: list[str]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file, on disk or in a zip, that can be opened when it is needed.
+
+    Attributes
+    ----------
+    label : str
+        Where it is, for messages.
+    suffix : str
+        Suffix in lower case.
+    read : callable
+        Returns the file's bytes.
+    """
+
+    label: str
+    suffix: str
+    read: Callable[[], bytes]
+
+
+def find_images(paths: Sequence[str | os.PathLike[str]], argument: str = "images") -> list[Source]:
+    """Return the image files that `paths` stand for, without decoding any.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Image or ``.npy`` files, folders (searched through all their folders, in sorted order;
+        images only) and zips, in any mix.
+    argument : str
+        Name of the argument, for messages.
+
+    Raises
+    ------
+    ArgumentError
+        If a path does not exist, is of another kind, or has no image in it.
+    """
+    sources: list[Source] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            found = [Source(str(p), p.suffix.lower(), p.read_bytes) for p in files if not _hidden(p.name)]
+        elif not path.is_file():
+            raise ArgumentError(argument, f"{path}, which does not exist", ACCEPTED)
+        elif path.suffix.lower() == ".zip":
+            found = _zip_entries(path, argument)
+        elif path.suffix.lower() in (*SUFFIXES, ".npy"):
+            found = [Source(str(path), path.suffix.lower(), path.read_bytes)]
+        else:
+            raise ArgumentError(argument, path, ACCEPTED)
+        if not found:
+            raise ArgumentError(argument, f"{path}, which has no image in it", ACCEPTED)
+        sources.extend(found)
+    if not sources:
+        raise ArgumentError(argument, "nothing", ACCEPTED)
+    return sources
+
+
+def read_images(
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    limit: int | None = None,
+    size: tuple[int, int] | None = None,
+    multiple: int = 1,
+    clean: bool = True,
+    argument: str = "images",
+) -> ImageSet:
+    """Read images as float32 RGB in [0, 1].
+
+    Grey images become RGB with three equal channels; transparent ones are laid on white; of an
+    animation the first frame is taken; the EXIF orientation is applied. Grey PNGs of 16 bits keep
+    their depth (Pillow reads colour of 16 bits as 8). A ``.npy`` file holds one image (3, H, W) or
+    several (N, 3, H, W), float, or uint8 from 0 to 255.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        As for `find_images`.
+    limit : int, optional
+        Read no more than so many images; further files are not opened.
+    size : (int, int), optional
+        Height and width that each image must have.
+    multiple : int
+        What height and width must be multiples of.
+    clean : bool
+        Whether values of ``.npy`` files must lie in [0, 1]; measurements with noise need not.
+    argument : str
+        Name of the argument, for messages.
+
+    Returns
+    -------
+    ImageSet
+
+    Raises
+    ------
+    ArgumentError
+        If a file is missing, corrupt, of a wrong or differing size, or has values that are not finite.
+    """
+    if limit is not None and limit < 1:
+        raise ArgumentError("limit", limit, "an integer >= 1")
+    images: list[np.ndarray] = []
+    names: list[str] = []
+    for source in find_images(paths, argument):
+        if limit is not None and len(images) >= limit:
+            break
+        stack = _decode(source, clean, argument)
+        _check_size(stack, source, size, multiple, argument)
+        if images and stack.shape[-2:] != images[0].shape[-2:]:
+            height, width = images[0].shape[-2:]
+            accepted = f"images of one size; the first is {width}x{height} (width x height)"
+            raise ArgumentError(argument, _describe(source, stack), accepted)
+        stem = PurePosixPath(source.label.replace(os.sep, "/")).stem
+        stems = [stem] if len(stack) == 1 else [f"{stem}-{i}" for i in range(len(stack))]
+        images.extend(stack)
+        names.extend(stems)
+    x = np.stack(images[:limit])
+    return ImageSet(x, _distinct(names[:limit]))
+
+
+def write_png(path: str | os.PathLike[str], x: np.ndarray) -> None:
+    """Write one image to a PNG of 8 bits.
+
+    Parameters
+    ----------
+    path : path
+        File to write; replaced if it exists.
+    x : numpy.ndarray, shape (3, H, W) or (1, H, W) or (H, W)
+        Image; values outside [0, 1] are clipped.
+    """
+    pixels = np.rint(np.clip(np.asarray(x, dtype=np.float64), 0, 1) * 255).astype(np.uint8)
+    if pixels.ndim == 3:
+        pixels = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+    Image.fromarray(pixels).save(path, format="PNG")
+
+
+def read_mask(path: str | os.PathLike[str], argument: str = "mask") -> np.ndarray:
+    """Read a mask: 1 where a pixel is measured, 0 where it is missing.
+
+    Parameters
+    ----------
+    path : path
+        An image, of which pixels brighter than middle grey are measured; or a ``.npy`` file of
+        shape (H, W), (1 or 3, H, W) or (N, 1 or 3, H, W) with the weights themselves.
+    argument : str
+        Name of the argument, for messages.
+
+    Returns
+    -------
+    numpy.ndarray, float64
+    """
+    array = _read_single(path, argument)
+    if array is None:
+        return (_grey(path, argument) > 0.5).astype(np.float64)
+    # Masks are often saved as 0 and 255.
+    return array / 255 if array.size and array.max() == 255 else array
+
+
+def read_kernel(path: str | os.PathLike[str], argument: str = "kernel") -> np.ndarray:
+    """Read a blur kernel.
+
+    Parameters
+    ----------
+    path : path
+        An image, whose grey values are divided by their sum; or a ``.npy`` file of shape (h, w) or
+        (C, h, w), taken as it is.
+    argument : str
+        Name of the argument, for messages.
+
+    Returns
+    -------
+    numpy.ndarray, float64
+    """
+    array = _read_single(path, argument)
+    if array is not None:
+        return array
+    grey = _grey(path, argument)
+    if not grey.any():
+        raise ArgumentError(argument, f"{path}, which is black", "a kernel with an entry that is not 0")
+    return grey / grey.sum()
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+
+
+def _zip_entries(path: Path, argument: str) -> list[Source]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = sorted(archive.infolist(), key=lambda info: info.filename)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise ArgumentError(argument, f"{path}, which is not a readable zip ({error})", ACCEPTED) from None
+
+    def reader(info: zipfile.ZipInfo) -> Callable[[], bytes]:
+        def read() -> bytes:
+            if info.file_size > MAX_BYTES:
+                raise OSError(f"larger than {MAX_BYTES} bytes")
+            with zipfile.ZipFile(path) as archive:
+                return archive.read(info)
+
+        return read
+
+    sources = []
+    for info in infos:
+        suffix = PurePosixPath(info.filename).suffix.lower()
+        if not info.is_dir() and suffix in SUFFIXES and not _hidden(info.filename):
+            sources.append(Source(f"{path}/{info.filename}", suffix, reader(info)))
+    return sources
+
+
+def _decode(source: Source, clean: bool, argument: str) -> np.ndarray:
+    """Return the images of a file, float32, shape (n, 3, H, W)."""
+    if source.suffix == ".npy":
+        array = _load_npy(source, argument)
+        array = array / 255.0 if array.dtype == np.uint8 else array
+        array = array[None] if array.ndim == 3 else array
+        if array.ndim != 4 or array.shape[1] != 3 or 0 in array.shape:
+            given = f"{source.label} of shape {array.shape}"
+            raise ArgumentError(argument, given, "shape (3, H, W) or (N, 3, H, W)")
+        if clean and (array.min() < 0 or array.max() > 1):
+            given = f"{source.label} with values from {array.min():g} to {array.max():g}"
+            raise ArgumentError(argument, given, "values in [0, 1]")
+        return array.astype(np.float32)
+    image = _open(source, argument)
+    pixels = np.asarray(image, dtype=np.float32)
+    if image.mode in ("RGB", "L"):
+        pixels = pixels / np.float32(255)
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]
+
+
+def _open(source: Source, argument: str) -> Image.Image:
+    """Return an image of mode RGB or L (0 to 255), or F (0 to 1, from 16 bits)."""
+    try:
+        with Image.open(io.BytesIO(source.read())) as opened:
+            opened.load()
+            image = ImageOps.exif_transpose(opened)
+    except UnidentifiedImageError:
+        raise ArgumentError(argument, f"{source.label}, which is not an image", ACCEPTED) from None
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        EOFError,
+        RuntimeError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+        Image.DecompressionBombError,
+    ) as error:
+        given = f"{source.label}, which cannot be decoded ({error})"
+        raise ArgumentError(argument, given, ACCEPTED) from None
+    if image.mode.startswith("I"):
+        return Image.fromarray(np.asarray(image, dtype=np.float32) / np.float32(65535))
+    if image.mode in ("1", "L"):
+        return image.convert("L")
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _load_npy(source: Source, argument: str) -> np.ndarray:
+    """Return the array of a file, which is real and finite."""
+    accepted = "a .npy file of finite numbers"
+    try:
+        array = np.load(io.BytesIO(source.read()), allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        given = f"{source.label}, which cannot be read ({error})"
+        raise ArgumentError(argument, given, accepted) from None
+    if array.dtype.kind not in "fuib":
+        raise ArgumentError(argument, f"{source.label} of dtype {array.dtype}", accepted)
+    if not np.isfinite(array).all():
+        raise ArgumentError(argument, f"{source.label} with NaN or infinite values", accepted)
+    return array
+
+
+def _read_single(path: str | os.PathLike[str], argument: str) -> np.ndarray | None:
+    """Return the array of a ``.npy`` file, or None for an image; refuse anything else."""
+    path = Path(path)
+    accepted = "one image or .npy file"
+    if not path.is_file():
+        raise ArgumentError(argument, f"{path}, which is no file", accepted)
+    if path.suffix.lower() != ".npy":
+        if path.suffix.lower() not in SUFFIXES:
+            raise ArgumentError(argument, path, accepted)
+        return None
+    return _load_npy(Source(str(path), ".npy", path.read_bytes), argument).astype(np.float64)
+
+
+def _grey(path: str | os.PathLike[str], argument: str) -> np.ndarray:
+    path = Path(path)
+    image = _open(Source(str(path), path.suffix.lower(), path.read_bytes), argument)
+    if image.mode == "F":
+        return np.asarray(image, dtype=np.float64)
+    return np.asarray(image.convert("L"), dtype=np.float64) / 255
+
+
+def _describe(source: Source, stack: np.ndarray) -> str:
+    height, width = stack.shape[-2:]
+    return f"{source.label} of {width}x{height} pixels (width x height)"
+
+
+def _check_size(
+    stack: np.ndarray, source: Source, size: tuple[int, int] | None, multiple: int, argument: str
+) -> None:
+    height, width = stack.shape[-2:]
+    if size is not None and (height, width) != tuple(size):
+        accepted = f"images of {size[1]}x{size[0]} pixels (width x height)"
+        raise ArgumentError(argument, _describe(source, stack), accepted)
+    if height % multiple or width % multiple:
+        accepted = f"images whose width and height are multiples of {multiple}"
+        raise ArgumentError(argument, _describe(source, stack), accepted)
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Return the names, numbered where one comes again: files of two folders may be called alike."""
+    taken: set[str] = set()
+    result = []
+    for name in names:
+        unique, number = name, 2
+        while unique.lower() in taken:
+            unique, number = f"{name}-{number}", number + 1
+        taken.add(unique.lower())
+        result.append(unique)
+    return result

@@ -1,0 +1,163 @@
+"""The analysis formulation: optimise the image itself (Oberlin & Verm, ICIP 2021, eq. 4)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import torch
+
+from ..errors import UnsupportedError
+from .base import Evaluation, Objective, Split, per_image, require_closed_form, sum_squares
+
+
+class Analysis(Objective):
+    """F(x) = ½‖Ax − y‖² + lam φ(x) over images x; with lam="map" and σ = 0, φ(x) subject to Ax = y.
+
+    The hard constraint is the range–null-space form x = A⁺y + (I − A⁺A)u, the limit of the proximal operator
+    of the data term as σ → 0; the variable u has the shape of the image and every u is feasible.
+
+    Parameters
+    ----------
+    problem, prior, phi, lam, extra
+        See `Objective`.
+
+    Raises
+    ------
+    UnsupportedError
+        If σ = 0 and lam="map" but the operator has no closed-form pseudo-inverse.
+    """
+
+    name = "analysis"
+
+    @property
+    def variable_shape(self) -> tuple[int, ...]:
+        """Shape of the image, (C, H, W)."""
+        return self.shape
+
+    def from_image(self, x: torch.Tensor) -> torch.Tensor:
+        """Return a copy of x, put onto the constraint where there is one."""
+        return self.image(x.to(self.problem.y)).clone()
+
+    def from_latent(self, z: torch.Tensor) -> torch.Tensor:
+        """Return D(z), put onto the constraint where there is one."""
+        return self.image(self.prior.decode(z))
+
+    def image(self, u: torch.Tensor) -> torch.Tensor:
+        """Return u, put onto the constraint where there is one."""
+        if not self.constrained:
+            return u
+        operator = self.problem.operator
+        return u + operator.pinv(self.problem.y - operator.apply(u))
+
+    def latent(self, u: torch.Tensor) -> torch.Tensor:
+        """Return E of the image."""
+        return self.prior.encode(self.image(u))
+
+    def evaluate(self, u: torch.Tensor, *, gradient: bool = True) -> Evaluation:
+        """Return F without `extra`, its terms and its gradient at u."""
+        if self.constrained:
+            return self._evaluate_constrained(u, gradient)
+        evaluation = self._evaluate_prior(u, gradient)
+        data, residual = self._data_term(u)
+        evaluation.value = data + evaluation.value
+        evaluation.data_fidelity = data
+        if evaluation.grad is not None:
+            self.count("AT")
+            evaluation.grad += self.problem.operator.adjoint(residual)
+        return evaluation
+
+    def splits(self) -> dict[str, Callable[[], Split]]:
+        """Return ``prior`` (gradient of the flow, prox of the data term) and ``data`` (gradient of both).
+
+        With an `extra` term only ``data`` remains: its prox takes the backward step. Without a closed form
+        the prox of the data term runs conjugate gradients, so ``data`` is preferred then.
+        """
+        if self.extra is not None:
+            if self.constrained:
+                self._refuse_extra_with_constraint()
+            return {"data": self._split_data}
+        if self.constrained or self.problem.operator.has_closed_form:
+            return {"prior": self._split_prior, "data": self._split_data}
+        return {"data": self._split_data, "prior": self._split_prior}
+
+    def _noiseless_lam(self) -> None:
+        require_closed_form(self.problem, "the hard constraint Ax = y (sigma = 0 with lam='map')")
+
+    def _refuse_extra_with_constraint(self) -> None:
+        raise UnsupportedError(
+            "extra: the prox of an extra term together with the hard constraint has no closed form; "
+            "give a number for lam instead of 'map'"
+        )
+
+    def _evaluate_prior(self, x: torch.Tensor, gradient: bool) -> Evaluation:
+        """Return weight · φ(x), the weight being lam, or 1 with a hard constraint, and its gradient."""
+        weight = 1.0 if self.lam is None else self.lam
+        self.count("evaluations", "E")
+        leaf = x.detach().requires_grad_(gradient)
+        with torch.set_grad_enabled(gradient):
+            if self.phi == "nll":
+                z, log_det = self.prior.encode(leaf, log_det=True)
+            else:
+                z, log_det = self.prior.encode(leaf), None
+        phi = sum_squares(z.detach())
+        if log_det is not None:
+            phi = phi - 2 * log_det.detach().double()
+        grad = None
+        if gradient:
+            self.count("gradients", "vjp_E")
+            outputs, cotangents = [z], [2 * weight * z.detach()]
+            if log_det is not None:
+                outputs, cotangents = [z, log_det], [*cotangents, torch.full_like(log_det, -2 * weight)]
+            (grad,) = torch.autograd.grad(outputs, leaf, cotangents)
+        return Evaluation(weight * phi, torch.zeros_like(phi), phi, x.detach(), grad)
+
+    def _evaluate_constrained(self, u: torch.Tensor, gradient: bool) -> Evaluation:
+        self.count("A", "AT")
+        evaluation = self._evaluate_prior(self.image(u), gradient)
+        if evaluation.grad is not None:
+            self.count("A", "AT")
+            evaluation.grad = self.problem.operator.project_nullspace(evaluation.grad)
+        return evaluation
+
+    def _split_prior(self) -> Split:
+        operator, y = self.problem.operator, self.problem.y
+
+        def prox(v: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+            self.count("prox", "A", "AT")
+            return self.image(v) if self.constrained else operator.prox_l2(v, y, per_image(tau, v))
+
+        def nonsmooth(u: torch.Tensor) -> torch.Tensor:
+            if self.constrained:
+                return torch.zeros(len(u), dtype=torch.float64, device=u.device)
+            return self._data_term(u)[0]
+
+        def merge(u: torch.Tensor, smooth: Evaluation) -> Evaluation:
+            data = nonsmooth(u)
+            return dataclasses.replace(smooth, value=smooth.value + data, data_fidelity=data)
+
+        return Split(
+            "prior", lambda u, gradient=True: self._evaluate_prior(u, gradient), prox, nonsmooth, merge
+        )
+
+    def _split_data(self) -> Split:
+        extra = self.extra
+
+        def prox(v: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+            if extra is None:
+                return v
+            self.count("prox")
+            return extra.prox(v, tau)
+
+        def nonsmooth(u: torch.Tensor) -> torch.Tensor:
+            return (
+                torch.zeros(len(u), dtype=torch.float64, device=u.device) if extra is None else extra.value(u)
+            )
+
+        return Split(
+            "data",
+            lambda u, gradient=True: self.evaluate(u, gradient=gradient),
+            prox,
+            nonsmooth,
+            self._merge_extra,
+        )

@@ -1,0 +1,325 @@
+"""What every solver sees: a batch of independent objectives with values, gradients and proximal splits.
+
+The two formulations differ in the variable that is optimised, not in how a solver treats them, so
+everything a solver may ask stands here and ``analysis.py`` and ``synthesis.py`` say only how to compute it.
+Values are summed in float64 whatever the images' dtype: with 12 288 pixels the rounding of a float32 sum
+is larger than the decrease a line search has to see.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import torch
+
+from ..errors import ArgumentError, UnsupportedError
+from ..flows import FlowPrior
+from ..flows.prior import PHIS
+from ..functionals import Functional
+from ..problem import InverseProblem
+from ..tally import Tally
+
+Self = TypeVar("Self", bound="Objective")
+
+
+@dataclass
+class Evaluation:
+    """The objective of a batch at one point; every field has the images as its first axis.
+
+    Attributes
+    ----------
+    value : torch.Tensor, shape (N,), float64
+        F = data_fidelity + lam * prior + extra (with a hard constraint F = prior + extra).
+    data_fidelity : torch.Tensor, shape (N,), float64
+        ½‖Ax − y‖² of the image that is being optimised.
+    prior : torch.Tensor, shape (N,), float64
+        φ(x), or ψ(z), not multiplied by lam.
+    image : torch.Tensor, shape (N, C, H, W)
+        The restored image at this point.
+    grad : torch.Tensor or None
+        Gradient with respect to the variable, of its shape; None where it was not asked for.
+    """
+
+    value: torch.Tensor
+    data_fidelity: torch.Tensor
+    prior: torch.Tensor
+    image: torch.Tensor
+    grad: torch.Tensor | None = None
+
+    def select(self, index: torch.Tensor) -> Evaluation:
+        """Return the evaluation of the images at `index`."""
+        picked = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Evaluation(**{k: None if v is None else v[index] for k, v in picked.items()})
+
+    def put(self, index: torch.Tensor, other: Evaluation) -> None:
+        """Overwrite the images at `index` with those of `other`, in place."""
+        for f in fields(self):
+            mine, theirs = getattr(self, f.name), getattr(other, f.name)
+            if mine is not None and theirs is not None:
+                mine[index] = theirs
+
+    def clone(self) -> Evaluation:
+        """Return a copy that shares no memory."""
+        return Evaluation(**{f.name: _clone(getattr(self, f.name)) for f in fields(self)})
+
+
+@dataclass
+class Split:
+    """F = f + g with f smooth and g with a proximal operator, for forward-backward methods.
+
+    Attributes
+    ----------
+    name : str
+        Which of an objective's splits this is.
+    smooth : callable
+        ``smooth(u, gradient=True) -> Evaluation`` of f alone.
+    prox : callable
+        ``prox(v, tau) -> u`` = argmin g(u) + ‖u − v‖²/(2 tau), tau a float64 tensor of shape (N,).
+    nonsmooth : callable
+        ``nonsmooth(u) -> (N,)`` value of g, 0 where g is an indicator that u satisfies.
+    merge : callable
+        ``merge(u, smooth_evaluation) -> Evaluation`` of F at u, reusing what f has computed there.
+    """
+
+    name: str
+    smooth: Callable[..., Evaluation]
+    prox: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    nonsmooth: Callable[[torch.Tensor], torch.Tensor]
+    merge: Callable[[torch.Tensor, Evaluation], Evaluation]
+
+
+class Objective(ABC):
+    """Common part of `Analysis` and `Synthesis`.
+
+    Parameters
+    ----------
+    problem : InverseProblem
+        Operator, measurements and noise level. Moved to the prior's device and dtype.
+    prior : FlowPrior
+        The flow.
+    phi : {"nll", "latent"}
+        ``latent`` is ‖E(x)‖² (Oberlin & Verm, ICIP 2021, eq. 4); ``nll`` is ‖E(x)‖² − 2 log|det J_E(x)|,
+        twice the negative log-density up to a constant.
+    lam : float or "map"
+        Weight of φ. ``"map"`` is σ²/2, which makes F proportional to the negative log-posterior; with σ = 0
+        it stands for the hard constraint Ax = y (see the classes for how each formulation treats it).
+    extra : Functional, optional
+        One more term g with a proximal operator (a box, total variation, any Pyxu functional).
+
+    Raises
+    ------
+    ArgumentError
+        If an option is not one of those above or the prior does not fit the images.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(
+        self,
+        problem: InverseProblem,
+        prior: FlowPrior,
+        *,
+        phi: str = "nll",
+        lam: float | str = "map",
+        extra: Functional | None = None,
+    ) -> None:
+        if not isinstance(problem, InverseProblem):
+            raise ArgumentError("problem", type(problem).__name__, "an InverseProblem")
+        if not isinstance(prior, FlowPrior):
+            raise ArgumentError("prior", type(prior).__name__, "a FlowPrior, as load_prior returns it")
+        if phi not in PHIS:
+            raise ArgumentError("phi", repr(phi), " or ".join(map(repr, PHIS)))
+        if extra is not None and not isinstance(extra, Functional):
+            raise ArgumentError("extra", type(extra).__name__, "a flowsolve.functionals.Functional")
+        self.shape = tuple(problem.operator.dim_shape)
+        self.prior = _fit(prior, self.shape)
+        self.problem = problem.to(device=prior.device, dtype=prior.dtype)
+        self.phi = phi
+        self.extra = extra
+        self.lam_given = lam
+        self.lam = self._resolve_lam(lam)
+        self.indices = np.arange(len(problem))
+        self.tally = Tally(len(problem))
+
+    def __len__(self) -> int:
+        return len(self.problem)
+
+    @property
+    def constrained(self) -> bool:
+        """Whether Ax = y is a hard constraint, so that `lam` is None."""
+        return self.lam is None
+
+    @property
+    @abstractmethod
+    def variable_shape(self) -> tuple[int, ...]:
+        """Shape of the variable of one image."""
+
+    @abstractmethod
+    def from_image(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the variable that stands for the image x."""
+
+    @abstractmethod
+    def from_latent(self, z: torch.Tensor) -> torch.Tensor:
+        """Return the variable that stands for the latent z."""
+
+    @abstractmethod
+    def image(self, u: torch.Tensor) -> torch.Tensor:
+        """Return the image, shape (N, C, H, W), that the variable u stands for."""
+
+    @abstractmethod
+    def latent(self, u: torch.Tensor) -> torch.Tensor:
+        """Return the standardised latent, shape (N, n), of the image that u stands for."""
+
+    @abstractmethod
+    def evaluate(self, u: torch.Tensor, *, gradient: bool = True) -> Evaluation:
+        """Return F without `extra`, its terms and its gradient at u."""
+
+    @abstractmethod
+    def splits(self) -> dict[str, Callable[[], Split]]:
+        """Return the proximal splits this objective has, the preferred one first."""
+
+    def value(self, u: torch.Tensor) -> torch.Tensor:
+        """Return F(u), shape (N,), float64, of every image, `extra` included."""
+        value = self.evaluate(self._check_variable(u), gradient=False).value
+        return value if self.extra is None else value + self.extra.value(u)
+
+    def value_and_grad(self, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return F(u), shape (N,), and its gradient, of the shape of u.
+
+        Raises
+        ------
+        UnsupportedError
+            If the objective has an `extra` term, which need not be differentiable.
+        """
+        self.require_smooth("value_and_grad")
+        evaluation = self.evaluate(self._check_variable(u))
+        assert evaluation.grad is not None
+        return evaluation.value, evaluation.grad
+
+    def require_smooth(self, who: str) -> None:
+        """Raise `UnsupportedError` if F has an `extra` term, naming the solver that takes one."""
+        if self.extra is not None:
+            raise UnsupportedError(
+                f"{who}: the objective has the extra term {type(self.extra).__name__}, which has a proximal "
+                "operator but no gradient; use solver='forward_backward'"
+            )
+
+    def split(self, name: str = "auto") -> Split:
+        """Return a proximal split by name; ``auto`` takes the preferred one.
+
+        Raises
+        ------
+        ArgumentError
+            If the objective has no such split; the message lists those it has.
+        """
+        available = self.splits()
+        if name == "auto":
+            return next(iter(available.values()))()
+        if name not in available:
+            raise ArgumentError("split", repr(name), " or ".join(map(repr, ["auto", *available])))
+        return available[name]()
+
+    def select(self: Self, index: Sequence[int] | torch.Tensor) -> Self:
+        """Return the objective of the images at `index` alone; counts go on in the same tally."""
+        picked = torch.as_tensor(index)
+        other = copy.copy(self)
+        other.problem = self.problem.select(picked)
+        other.indices = self.indices[picked.cpu().numpy()]
+        return other
+
+    def count(self, *names: str) -> None:
+        """Count one of each of `names` for the images of this objective."""
+        self.tally.add(self.indices, *names)
+
+    def config(self) -> dict[str, Any]:
+        """Return what the run record needs to build this objective again."""
+        return {
+            "formulation": self.name,
+            "phi": self.phi,
+            "lam": self.lam_given,
+            "lam_value": self.lam,
+            "constrained": self.constrained,
+            "extra": None if self.extra is None else self.extra.config(),
+        }
+
+    def _resolve_lam(self, lam: float | str) -> float | None:
+        if lam == "map":
+            return self.problem.sigma**2 / 2 if self.problem.sigma > 0 else self._noiseless_lam()
+        if isinstance(lam, bool | str) or not isinstance(lam, int | float | np.number):
+            raise ArgumentError("lam", repr(lam), "'map' or a finite number >= 0")
+        if not (math.isfinite(lam) and lam >= 0):
+            raise ArgumentError("lam", repr(lam), "'map' or a finite number >= 0")
+        return float(lam)
+
+    @abstractmethod
+    def _noiseless_lam(self) -> float | None:
+        """Return what lam="map" means with σ = 0."""
+
+    def _check_variable(self, u: torch.Tensor) -> torch.Tensor:
+        if not isinstance(u, torch.Tensor):
+            raise ArgumentError("u", type(u).__name__, "a torch tensor")
+        if tuple(u.shape) != (len(self), *self.variable_shape):
+            shape = (len(self), *self.variable_shape)
+            raise ArgumentError("u", f"shape {tuple(u.shape)}", f"{shape} for the {self.name} objective")
+        return u
+
+    def _data_term(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return ½‖Ax − y‖², shape (N,), float64, and the residual Ax − y."""
+        residual = self.problem.operator.apply(x) - self.problem.y
+        self.count("A")
+        return 0.5 * sum_squares(residual), residual
+
+    def _merge_extra(self, u: torch.Tensor, evaluation: Evaluation) -> Evaluation:
+        if self.extra is None:
+            return evaluation
+        merged = copy.copy(evaluation)
+        merged.value = evaluation.value + self.extra.value(u)
+        return merged
+
+
+def require_closed_form(problem: InverseProblem, purpose: str) -> None:
+    """Raise `UnsupportedError` if the operator has no closed-form pseudo-inverse."""
+    if not problem.operator.has_closed_form:
+        raise UnsupportedError(
+            f"{purpose} needs an operator with a closed-form pseudo-inverse (masks, circular blur, "
+            f"block-average downsampling, identity); {problem.operator} has none: give sigma > 0 or a "
+            "number for lam"
+        )
+
+
+def sum_squares(a: torch.Tensor) -> torch.Tensor:
+    """Return ‖a‖² of every image, shape (N,), summed in float64."""
+    return torch.linalg.vector_norm(a.flatten(1), dim=1, dtype=torch.float64).square()
+
+
+def inner(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Return the inner product ⟨a, b⟩ of every image, shape (N,), summed in float64."""
+    return (a.flatten(1) * b.flatten(1)).sum(1, dtype=torch.float64)
+
+
+def per_image(scalars: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Return scalars of shape (N,) shaped and typed to multiply the batch `like`."""
+    return scalars.to(like.dtype).reshape(-1, *([1] * (like.ndim - 1)))
+
+
+def _fit(prior: FlowPrior, shape: tuple[int, ...]) -> FlowPrior:
+    """Return the prior at the size of the operator's images, or raise `ArgumentError`."""
+    if len(shape) == 3 and shape[0] == prior.config.channels and prior.any_size:
+        return prior.at_size(*shape[1:])
+    if prior.any_size or tuple(prior.image_shape) != shape:
+        channels, size = prior.config.channels, prior.config.size
+        takes = f"({channels}, {size[0]}, {size[1]})" if size else f"({channels}, H, W)"
+        raise ArgumentError(
+            "operator", f"images of shape {shape}", f"{takes}, as the prior {prior.name!r} takes"
+        )
+    return prior
+
+
+def _clone(value: torch.Tensor | None) -> torch.Tensor | None:
+    return None if value is None else value.clone()

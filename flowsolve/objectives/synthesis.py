@@ -1,0 +1,135 @@
+"""The synthesis formulation: optimise the latent (Asim et al., ICML 2020; Oberlin & Verm, 2021, eq. 3)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ..errors import UnsupportedError
+from ..flows import FlowPrior
+from ..problem import InverseProblem
+from .base import Evaluation, Objective, Split, inner, per_image, sum_squares
+
+#: Penalty that stands for σ = 0: the constraint A D(z) = y has no closed-form projection in z, so the data
+#: term is weighted as if σ were about 0.014 and the image that is returned is put onto the constraint.
+NOISELESS_LAM = 1e-4
+
+
+class Synthesis(Objective):
+    """F(z) = ½‖A D(z) − y‖² + lam ψ(z) over standardised latents z, then x = D(z).
+
+    ψ(z) = ‖z‖² for ``phi="latent"`` and ‖z‖² + 2 log|det J_D(z)| for ``phi="nll"``, so that
+    F_synthesis(z) = F_analysis(D(z)): one objective, two parameterisations.
+
+    With lam="map" and σ = 0, lam is `NOISELESS_LAM` and, where the operator has a closed-form pseudo-inverse,
+    the image is x = D(z) + A⁺(y − A D(z)): measured values are put back exactly.
+
+    Parameters
+    ----------
+    problem, prior, phi, lam
+        See `Objective`.
+    extra
+        Not available over latents: raises `UnsupportedError`.
+    """
+
+    name = "synthesis"
+
+    def __init__(self, problem: InverseProblem, prior: FlowPrior, **options: Any) -> None:
+        super().__init__(problem, prior, **options)
+        if self.extra is not None:
+            raise UnsupportedError(
+                "extra: only the analysis objective takes an extra term; use Analysis(...)"
+            )
+
+    @property
+    def variable_shape(self) -> tuple[int, ...]:
+        """Shape of the latent, (n,)."""
+        return (self.prior.n,)
+
+    @property
+    def projects(self) -> bool:
+        """Whether the measured values are put back into the image."""
+        noiseless = self.lam_given == "map" and self.problem.sigma == 0
+        return noiseless and self.problem.operator.has_closed_form
+
+    def from_image(self, x: torch.Tensor) -> torch.Tensor:
+        """Return E(x)."""
+        with torch.no_grad():
+            return self.prior.encode(x.to(self.problem.y))
+
+    def from_latent(self, z: torch.Tensor) -> torch.Tensor:
+        """Return a copy of z."""
+        return z.to(self.problem.y).clone()
+
+    def image(self, u: torch.Tensor) -> torch.Tensor:
+        """Return D(u), with the measured values put back where σ = 0."""
+        with torch.no_grad():
+            return self._put_back(self.prior.decode(u))
+
+    def latent(self, u: torch.Tensor) -> torch.Tensor:
+        """Return u."""
+        return u
+
+    def evaluate(self, u: torch.Tensor, *, gradient: bool = True) -> Evaluation:
+        """Return F, its terms and its gradient at the latent u."""
+        self.count("evaluations")
+        smooth, shrink = self._evaluate_smooth(u, gradient), self.lam * sum_squares(u)
+        grad = None if smooth.grad is None else smooth.grad + 2 * self.lam * u.detach()
+        return dataclasses.replace(
+            smooth, value=smooth.value + shrink, prior=smooth.prior + sum_squares(u), grad=grad
+        )
+
+    def splits(self) -> dict[str, Callable[[], Split]]:
+        """Return ``latent``: gradient of the data term (and of log-det), prox of lam‖z‖²."""
+        return {"latent": self._split_latent}
+
+    def _noiseless_lam(self) -> float:
+        return NOISELESS_LAM
+
+    def _put_back(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.projects:
+            return x
+        operator = self.problem.operator
+        return x + operator.pinv(self.problem.y - operator.apply(x))
+
+    def _evaluate_smooth(self, u: torch.Tensor, gradient: bool) -> Evaluation:
+        """Return F without lam‖z‖²; its field `prior` holds 2 log|det J_D| (0 for ``latent``)."""
+        log_det_asked = self.phi == "nll"
+        self.count("D")
+        leaf = u.detach().clone().requires_grad_(gradient)
+        with torch.set_grad_enabled(gradient):
+            out = self.prior.decode(leaf, log_det=True) if log_det_asked else self.prior.decode(leaf)
+            x, log_det = out if log_det_asked else (out, None)
+        data, residual = self._data_term(x.detach())
+        grad = None
+        if gradient:
+            self.count("gradients", "vjp_D", "AT")
+            outputs, cotangents = [x], [self.problem.operator.adjoint(residual)]
+            if log_det is not None:
+                outputs, cotangents = [x, log_det], [*cotangents, torch.full_like(log_det, 2 * self.lam)]
+            (grad,) = torch.autograd.grad(outputs, leaf, cotangents)
+        prior = torch.zeros_like(data) if log_det is None else 2 * log_det.detach().double()
+        return Evaluation(data + self.lam * prior, data, prior, self._put_back(x.detach()), grad)
+
+    def _split_latent(self) -> Split:
+        def smooth(u: torch.Tensor, gradient: bool = True) -> Evaluation:
+            self.count("evaluations")
+            return self._evaluate_smooth(u, gradient)
+
+        def prox(v: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+            self.count("prox")
+            return v / (1 + 2 * self.lam * per_image(tau, v))
+
+        def nonsmooth(u: torch.Tensor) -> torch.Tensor:
+            return self.lam * inner(u, u)
+
+        def merge(u: torch.Tensor, evaluation: Evaluation) -> Evaluation:
+            norm = sum_squares(u)
+            return dataclasses.replace(
+                evaluation, value=evaluation.value + self.lam * norm, prior=evaluation.prior + norm
+            )
+
+        return Split("latent", smooth, prox, nonsmooth, merge)

@@ -1,0 +1,138 @@
+"""The inverse problem y = A x + n: operator, measurements, noise level and, if known, the truth."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from . import arrays
+from .errors import ArgumentError
+from .operators import LinearOperator
+
+
+class InverseProblem:
+    """A batch of images measured through one operator; every image is its own problem.
+
+    Parameters
+    ----------
+    operator : LinearOperator
+        The degradation A.
+    y : array, shape (N, *codim_shape) or codim_shape
+        Measurements, NumPy, CuPy or torch, float32 or float64. A single measurement is taken as N = 1.
+    sigma : float
+        Standard deviation of the Gaussian noise, in units of the image range [0, 1]; 0 for none.
+    x_true : array, shape (N, *dim_shape) or dim_shape, optional
+        The clean images in [0, 1], for metrics only: no solver sees them.
+
+    Raises
+    ------
+    ArgumentError
+        If shapes do not match the operator, a value is not finite, or `sigma` is negative.
+    """
+
+    def __init__(self, operator: LinearOperator, y: Any, *, sigma: float, x_true: Any = None) -> None:
+        if not isinstance(operator, LinearOperator):
+            raise ArgumentError("operator", type(operator).__name__, "a flowsolve LinearOperator")
+        self.operator = operator
+        self.sigma = check_sigma(sigma)
+        self.y = _as_batch("y", y, operator.codim_shape)
+        self.x_true = None if x_true is None else _as_batch("x_true", x_true, operator.dim_shape).to(self.y)
+        if self.x_true is not None and len(self.x_true) != len(self.y):
+            raise ArgumentError("x_true", f"{len(self.x_true)} images", f"{len(self.y)}, as many as in y")
+        if operator.n_images not in (None, len(self.y)):
+            raise ArgumentError("y", f"{len(self.y)} images", f"{operator.n_images}, as the operator has")
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def n_measurements(self) -> torch.Tensor:
+        """Number of measured values of each image, shape (N,): all of y but what a mask hides."""
+        support = self.operator.support
+        if support is None:
+            return torch.full((len(self),), math.prod(self.operator.codim_shape), device=self.y.device)
+        shown = torch.as_tensor(np.asarray(support)).to(self.y.device).expand_as(self.y)
+        return shown.flatten(1).sum(1)
+
+    def to(
+        self, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> InverseProblem:
+        """Return the problem with its arrays on `device` and of `dtype`."""
+        return self._with(lambda a: a.to(device=device, dtype=dtype), self.operator)
+
+    def select(self, indices: Sequence[int] | torch.Tensor) -> InverseProblem:
+        """Return the problem of the images at `indices` alone."""
+        index = torch.as_tensor(indices, device=self.y.device)
+        return self._with(lambda a: a[index], self.operator.select(index.cpu().numpy()))
+
+    def _with(
+        self, change: Callable[[torch.Tensor], torch.Tensor], operator: LinearOperator
+    ) -> InverseProblem:
+        # Line searches select images in every trial: what was checked once is not checked again.
+        other = copy.copy(self)
+        other.operator, other.y = operator, change(self.y)
+        other.x_true = None if self.x_true is None else change(self.x_true)
+        return other
+
+
+def degrade(operator: LinearOperator, x: Any, *, sigma: float, seed: int = 0) -> Any:
+    """Return y = A x + n with n Gaussian of standard deviation `sigma`.
+
+    Image i draws its noise from the seed pair (seed, i), so it does not change with the number of images.
+    Where the operator measures nothing (a mask's holes) y is 0, without noise.
+
+    Parameters
+    ----------
+    operator : LinearOperator
+        The degradation A.
+    x : array, shape (N, *dim_shape) or dim_shape
+        Clean images, in [0, 1]; NumPy, CuPy or torch.
+    sigma : float
+        Standard deviation of the noise, in units of the image range.
+    seed : int
+        Seed of the noise.
+
+    Returns
+    -------
+    array of the kind, device and dtype of `x`
+    """
+    sigma = check_sigma(sigma)
+    y = operator.apply(x)
+    if sigma == 0:
+        return y
+    n_codim = len(operator.codim_shape)
+    batch = tuple(y.shape)[: y.ndim - n_codim]
+    draws = [
+        np.random.default_rng([int(seed), i]).standard_normal(operator.codim_shape)
+        for i in range(math.prod(batch))
+    ]
+    noise = np.stack(draws).reshape(*batch, *operator.codim_shape)
+    if operator.support is not None:
+        noise = noise * operator.support
+    return y + sigma * arrays.from_host(noise, y)
+
+
+def check_sigma(sigma: float) -> float:
+    """Return `sigma` as a float, or raise `ArgumentError` if it is negative or not finite."""
+    if not (isinstance(sigma, int | float | np.number) and math.isfinite(sigma) and sigma >= 0):
+        raise ArgumentError("sigma", repr(sigma), "a finite number >= 0")
+    return float(sigma)
+
+
+def _as_batch(argument: str, value: Any, shape: tuple[int, ...]) -> torch.Tensor:
+    """Return `value` as a finite float torch tensor of shape (N, *shape)."""
+    tensor = arrays.to_torch(value)
+    if not tensor.is_floating_point():
+        raise ArgumentError(argument, f"dtype {tensor.dtype}", "float32 or float64, with images in [0, 1]")
+    if tensor.ndim == len(shape):
+        tensor = tensor[None]
+    if tuple(tensor.shape[1:]) != tuple(shape) or len(tensor) == 0:
+        raise ArgumentError(argument, f"shape {tuple(tensor.shape)}", f"(N, {', '.join(map(str, shape))})")
+    if not torch.isfinite(tensor).all():
+        raise ArgumentError(argument, "NaN or infinite values", "finite values")
+    return tensor

@@ -1,0 +1,68 @@
+"""One JSON document from which a run can be repeated."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from ..objectives.base import Objective
+from ..solvers.base import Solver, registry
+from ..stopping import Criterion
+
+if TYPE_CHECKING:
+    from ..initialise import Start
+
+#: Packages whose versions can change the numbers of a run.
+PACKAGES = ("flowsolve", "torch", "numpy", "scipy", "h5py", "pyxu", "safetensors", "scikit-image")
+
+
+def describe_run(
+    objective: Objective,
+    solver: Solver,
+    start: Start,
+    seed: int,
+    limits: dict[str, Any],
+    criterion: Criterion,
+) -> dict[str, Any]:
+    """Return the run's configuration, JSON-able.
+
+    Parameters
+    ----------
+    objective, solver, start : Objective, Solver, Start
+        What is minimised, by what, from where.
+    seed : int
+        Seed of the start.
+    limits : dict
+        The usual limits, as given to ``solve``.
+    criterion : Criterion
+        The stopping criterion they make, with any further one.
+    """
+    prior, problem = objective.prior, objective.problem
+    return {
+        "operator": problem.operator.config(),
+        "noise": {"model": "gaussian", "sigma": problem.sigma},
+        "n_images": len(problem),
+        "image_shape": list(objective.shape),
+        "prior": {"name": prior.name, "sha256": prior.sha256},
+        "objective": objective.config(),
+        "solver": {"name": solver_name(solver), "options": solver.config()},
+        "initialiser": {"name": start.name, "seed": seed},
+        "limits": limits,
+        "stopping": criterion.config(),
+        "dtype": str(prior.dtype).removeprefix("torch."),
+        "device": str(prior.device),
+        "versions": {"python": platform.python_version()} | {p: _version(p) for p in PACKAGES},
+    }
+
+
+def solver_name(solver: Solver) -> str:
+    """Return the name a solver is registered under, or its class name."""
+    return next((name for name in registry if registry.get(name) is type(solver)), type(solver).__name__)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,90 @@
+"""Adam, the solver of the seed paper's code, one learning rate for every image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ..objectives.base import Objective, sum_squares
+from .base import Solver, State, register_solver, require_choice, require_positive, zeros
+
+
+@dataclass
+class AdamState(State):
+    """State of Adam: running moments of the gradient and the number of steps."""
+
+    first: torch.Tensor
+    second: torch.Tensor
+    taken: torch.Tensor
+
+
+@register_solver("adam")
+@dataclass(frozen=True)
+class Adam(Solver):
+    """Adam: moment-scaled gradient steps (Kingma & Ba, ICLR 2015).
+
+    Parameters
+    ----------
+    lr : float, optional
+        Learning rate, in units of the variable; unless given, 0.1 over latents (the papers' choice) and 0.01
+        over images, whose range is [0, 1].
+    beta1, beta2 : float
+        Decay rates of the first and second moments.
+    eps : float
+        Floor of the denominator.
+    schedule : {"constant", "cosine"}
+        ``cosine`` lowers the learning rate to a hundredth over `horizon` steps.
+    horizon : int
+        Steps over which the learning rate falls.
+    """
+
+    lr: float | None = None
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    schedule: str = "constant"
+    horizon: int = 400
+
+    def __post_init__(self) -> None:
+        if self.lr is not None:
+            require_positive("lr", self.lr)
+        require_positive("beta1", self.beta1, below=1, zero=True)
+        require_positive("beta2", self.beta2, below=1, zero=True)
+        require_positive("eps", self.eps)
+        require_choice("schedule", self.schedule, ("constant", "cosine"))
+        require_positive("horizon", self.horizon)
+
+    def init(self, objective: Objective, u: torch.Tensor) -> AdamState:
+        """Evaluate the start; moments are zero."""
+        objective.require_smooth("adam")
+        evaluation = objective.evaluate(u)
+        assert evaluation.grad is not None
+        norm = sum_squares(evaluation.grad).sqrt()
+        moments = torch.zeros_like(u)
+        return AdamState(u, evaluation, zeros(u), norm, zeros(u).bool(), moments, moments.clone(), zeros(u))
+
+    def step(self, objective: Objective, state: State) -> AdamState:
+        """Take one Adam step."""
+        assert isinstance(state, AdamState) and state.evaluation.grad is not None
+        grad = state.evaluation.grad
+        first = self.beta1 * state.first + (1 - self.beta1) * grad
+        second = self.beta2 * state.second + (1 - self.beta2) * grad.square()
+        taken = state.taken + 1
+        # All images of a batch have taken the same number of steps: finished ones are no longer here.
+        count = float(taken[0])
+        rate = self._rate(objective, count)
+        direction = (first / (1 - self.beta1**count)) / ((second / (1 - self.beta2**count)).sqrt() + self.eps)
+        u = state.u - rate * direction
+        evaluation = objective.evaluate(u)
+        assert evaluation.grad is not None
+        norm = sum_squares(evaluation.grad).sqrt()
+        step = torch.full_like(norm, rate)
+        return AdamState(u, evaluation, step, norm, state.failed, first, second, taken)
+
+    def _rate(self, objective: Objective, count: float) -> float:
+        lr = self.lr if self.lr is not None else (0.1 if objective.name == "synthesis" else 0.01)
+        if self.schedule == "constant":
+            return lr
+        progress = torch.tensor(min(count / self.horizon, 1.0), dtype=torch.float64)
+        return lr * float(0.01 + 0.99 * 0.5 * (1 + torch.cos(torch.pi * progress)))

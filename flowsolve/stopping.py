@@ -1,0 +1,202 @@
+"""When a run ends: criteria per image, combined with ``|`` (either) and ``&`` (both).
+
+A criterion looks at the progress so far and returns, for each image, the status it would end with or an
+empty string. It keeps no state, so a resumed run stops exactly where the uninterrupted one does.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .errors import ArgumentError
+
+#: Statuses with which an image may end.
+STATUSES = ("converged", "max_iter", "max_evaluations", "timeout", "stalled", "diverged", "stopped")
+
+
+@dataclass
+class Progress:
+    """What a criterion or a callback may look at after an iteration.
+
+    Attributes
+    ----------
+    iteration : int
+        Number of iterations done.
+    max_iter : int or None
+        Limit of the run, for progress displays.
+    seconds : float
+        Time the solver has taken, metrics and recording excluded.
+    evaluations : numpy.ndarray, shape (N,)
+        Evaluations of the objective so far.
+    trace : mapping of str to sequence of numpy.ndarray
+        Columns of the trace so far, one entry of shape (N,) an iteration, the start first.
+    active : numpy.ndarray, shape (N,), bool
+        Images still being optimised.
+    """
+
+    iteration: int
+    max_iter: int | None
+    seconds: float
+    evaluations: np.ndarray
+    trace: Mapping[str, Sequence[np.ndarray]]
+    active: np.ndarray = field(default_factory=lambda: np.ones(0, dtype=bool))
+
+    @property
+    def value(self) -> np.ndarray:
+        """Objective values, shape (N,)."""
+        return self.trace["value"][-1]
+
+    @property
+    def psnr(self) -> np.ndarray | None:
+        """PSNR in dB, shape (N,), or None where the truth is unknown."""
+        return self.trace["psnr"][-1] if self.trace.get("psnr") else None
+
+    @property
+    def n_active(self) -> int:
+        """Number of images still being optimised."""
+        return int(self.active.sum())
+
+
+class Criterion(ABC):
+    """A stopping rule."""
+
+    @abstractmethod
+    def check(self, progress: Progress) -> np.ndarray:
+        """Return the status each image would end with, or "" to go on; shape (N,), dtype object."""
+
+    @abstractmethod
+    def config(self) -> Any:
+        """Return a JSON-able description."""
+
+    def __or__(self, other: Criterion) -> Criterion:
+        return Either(self, other)
+
+    def __and__(self, other: Criterion) -> Criterion:
+        return Both(self, other)
+
+
+class Either(Criterion):
+    """Stop an image when one of two criteria does; the first that does gives the status."""
+
+    def __init__(self, first: Criterion, second: Criterion) -> None:
+        self.first, self.second = first, second
+
+    def check(self, progress: Progress) -> np.ndarray:
+        """Return the status of the first criterion that stops, per image."""
+        first = self.first.check(progress)
+        return np.where(first == "", self.second.check(progress), first)
+
+    def config(self) -> Any:
+        """Return both descriptions."""
+        return {"either": [self.first.config(), self.second.config()]}
+
+
+class Both(Criterion):
+    """Stop an image when both criteria do, with the status of the first."""
+
+    def __init__(self, first: Criterion, second: Criterion) -> None:
+        self.first, self.second = first, second
+
+    def check(self, progress: Progress) -> np.ndarray:
+        """Return the first criterion's status where both stop."""
+        first, second = self.first.check(progress), self.second.check(progress)
+        return np.where((first != "") & (second != ""), first, "").astype(object)
+
+    def config(self) -> Any:
+        """Return both descriptions."""
+        return {"both": [self.first.config(), self.second.config()]}
+
+
+class _Threshold(Criterion):
+    """A criterion with one positive limit and one status."""
+
+    status = "converged"
+    integral = False
+
+    def __init__(self, limit: float) -> None:
+        name = type(self).__name__
+        accepted = "an integer >= 0" if self.integral else "a number >= 0"
+        bad_type = not isinstance(limit, int | float | np.number) or isinstance(limit, bool)
+        if bad_type or math.isnan(limit) or limit < 0 or (self.integral and limit != int(limit)):
+            raise ArgumentError(name, repr(limit), accepted)
+        self.limit = limit
+
+    def check(self, progress: Progress) -> np.ndarray:
+        """Return the status where the limit is reached."""
+        reached = np.broadcast_to(self.reached(progress), progress.value.shape)
+        return np.where(reached, self.status, "").astype(object)
+
+    @abstractmethod
+    def reached(self, progress: Progress) -> np.ndarray | bool:
+        """Return whether the limit is reached, of each image or of all."""
+
+    def config(self) -> Any:
+        """Return the name and the limit."""
+        return {type(self).__name__: self.limit}
+
+
+class MaxIterations(_Threshold):
+    """Stop after so many iterations."""
+
+    status, integral = "max_iter", True
+
+    def reached(self, progress: Progress) -> bool:
+        """Return whether the iterations are used up."""
+        return progress.iteration >= self.limit
+
+
+class MaxEvaluations(_Threshold):
+    """Stop an image after so many evaluations of its objective."""
+
+    status, integral = "max_evaluations", True
+
+    def reached(self, progress: Progress) -> np.ndarray:
+        """Return whether each image's evaluations are used up."""
+        return progress.evaluations >= self.limit
+
+
+class MaxSeconds(_Threshold):
+    """Stop after so many seconds of solver time."""
+
+    status = "timeout"
+
+    def reached(self, progress: Progress) -> bool:
+        """Return whether the time is used up."""
+        return progress.seconds >= self.limit
+
+
+class GradientNorm(_Threshold):
+    """Stop an image when ‖∇F‖₂ (or the prox-gradient mapping's norm) is at most `limit`."""
+
+    def reached(self, progress: Progress) -> np.ndarray:
+        """Return whether each image's gradient is small."""
+        return progress.trace["grad_norm"][-1] <= self.limit
+
+
+class RelativeChange(_Threshold):
+    """Stop an image when F changed by at most `limit` · max(1, |F|) over the last `window` iterations."""
+
+    def __init__(self, limit: float, window: int = 5) -> None:
+        super().__init__(limit)
+        if window < 1:
+            raise ArgumentError("window", window, "an integer >= 1")
+        self.window = int(window)
+
+    def reached(self, progress: Progress) -> np.ndarray | bool:
+        """Return whether each image's value has settled."""
+        values = progress.trace["value"]
+        if len(values) <= self.window:
+            return False
+        recent = np.stack([np.asarray(v) for v in list(values)[-self.window - 1 :]])
+        spread = recent.max(0) - recent.min(0)
+        return spread <= self.limit * np.maximum(1.0, np.abs(recent[-1]))
+
+    def config(self) -> Any:
+        """Return the limit and the window."""
+        return {"RelativeChange": self.limit, "window": self.window}

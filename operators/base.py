@@ -1,0 +1,300 @@
+"""The base class of every measurement operator.
+
+A subclass says what the map and its adjoint do to raw arrays; this class adds what must
+be the same for all: checks, batches, gradients, norms, transposes, arithmetic. What needs
+A Aᵀ inverted lives in :mod:`.closedform`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ..arrays import Array, is_torch, to_numpy
+from ..errors import ArgumentError, UnsupportedError
+from .checks import as_shape, check_array
+from .closedform import ClosedForms
+from .config import decode_options
+from .iterative import power_iteration
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+ESTIMATE_MARGIN = 1.01
+"""An estimated norm is raised by this factor, since a power iteration ends below."""
+
+
+class LinearOperator(ClosedForms):
+    """A linear map A on batches of images.
+
+    Operators take float32 or float64 arrays of NumPy, CuPy, torch or another array-API
+    library, with any number of leading batch axes, and return the same library, dtype and
+    device; inputs are never written to. On torch tensors, gradients of every order and
+    mode go through the explicit adjoint.
+
+    A subclass implements ``_apply`` and ``_adjoint`` in array-API code on raw arrays, and
+    may implement ``_cogram_function`` (with ``has_closed_form``), ``_lipschitz``,
+    ``_select`` (where it has parameters per image) and ``_options``.
+
+    Parameters
+    ----------
+    dim_shape : tuple of int
+        Shape of one image, for example ``(3, 64, 64)``.
+    codim_shape : tuple of int
+        Shape of one measurement.
+    n_images : int, optional
+        Number of images that the operator has parameters for. Default ``None``: the
+        parameters are shared by all images.
+    """
+
+    name: ClassVar[str] = ""
+    # NumPy scalars and arrays on the left leave the multiplication to this class.
+    __array_ufunc__ = None
+
+    def __init__(
+        self, dim_shape: Sequence[int], codim_shape: Sequence[int], *, n_images: int | None = None
+    ) -> None:
+        self._dim_shape = as_shape(dim_shape, "dim_shape")
+        self._codim_shape = as_shape(codim_shape, "codim_shape")
+        self._n_images = n_images
+        self._norm: tuple[float, str] | None = None
+
+    # What a subclass provides -------------------------------------------------------------
+
+    def _apply(self, x: Array) -> Array:
+        """Return A x for a raw array; may not mutate or return `x`."""
+        raise NotImplementedError
+
+    def _adjoint(self, y: Array) -> Array:
+        """Return Aᵀ y for a raw array; may not mutate or return `y`."""
+        raise NotImplementedError
+
+    def _lipschitz(self) -> tuple[float, str]:
+        """Return the norm and its kind; by default a seeded power iteration."""
+        x = self._example(seed=0)
+        squared = power_iteration(lambda v: self._adjoint(self._apply(v)), x)
+        return ESTIMATE_MARGIN * float(np.sqrt(squared)), "estimate"
+
+    def _select(self, indices: list[int]) -> LinearOperator:
+        """Return the operator for these images; only called where `n_images` is set."""
+        raise NotImplementedError
+
+    def _options(self) -> dict[str, Any]:
+        """Return the constructor's arguments as JSON-able values."""
+        raise UnsupportedError(f"{type(self).__name__} cannot be described: it defines no _options()")
+
+    def _example(self, seed: int = 0) -> Array:
+        """Return a random float64 image, or one per image, of a library the map works on."""
+        batch = () if self.n_images is None else (self.n_images,)
+        return np.random.default_rng(seed).standard_normal((*batch, *self.dim_shape))
+
+    # What a user calls --------------------------------------------------------------------
+
+    @property
+    def dim_shape(self) -> tuple[int, ...]:
+        """Shape of one image."""
+        return self._dim_shape
+
+    @property
+    def codim_shape(self) -> tuple[int, ...]:
+        """Shape of one measurement."""
+        return self._codim_shape
+
+    @property
+    def n_images(self) -> int | None:
+        """Number of images the parameters are for, or ``None`` where all share them."""
+        return self._n_images
+
+    @property
+    def support(self) -> np.ndarray | None:
+        """Which measured values depend on the image: booleans that broadcast to a measurement.
+
+        ``None`` where all do. Where it is False the operator hides what is there, as a mask's holes do, and a
+        measurement carries neither signal nor noise.
+        """
+        return None
+
+    def apply(self, x: Array) -> Array:
+        """Return A x.
+
+        Parameters
+        ----------
+        x : array
+            Images, float32 or float64, shape ``(..., *dim_shape)``.
+
+        Returns
+        -------
+        array
+            Shape ``(..., *codim_shape)``; library, dtype and device of `x`.
+
+        Raises
+        ------
+        ArgumentError
+            If the type, dtype or shape is wrong.
+        """
+        check_array(x, "x", self.dim_shape, self.n_images)
+        return _call(self._apply, self._adjoint, x)
+
+    __call__ = apply
+
+    def adjoint(self, y: Array) -> Array:
+        """Return Aᵀ y.
+
+        Parameters
+        ----------
+        y : array
+            Measurements, float32 or float64, shape ``(..., *codim_shape)``.
+
+        Returns
+        -------
+        array
+            Shape ``(..., *dim_shape)``; library, dtype and device of `y`.
+
+        Raises
+        ------
+        ArgumentError
+            If the type, dtype or shape is wrong.
+        """
+        check_array(y, "y", self.codim_shape, self.n_images)
+        return _call(self._adjoint, self._apply, y)
+
+    @property
+    def T(self) -> LinearOperator:
+        """The adjoint as an operator; ``op.T.T`` is ``op``."""
+        from .views import Adjoint
+
+        return Adjoint(self)
+
+    @property
+    def H(self) -> LinearOperator:
+        """The same as ``T``: all operators are real."""
+        return self.T
+
+    def gram(self) -> LinearOperator:
+        """Return AᵀA as an operator."""
+        from .views import Gram
+
+        return Gram(self)
+
+    def cogram(self) -> LinearOperator:
+        """Return AAᵀ as an operator."""
+        from .views import Gram
+
+        return Gram(self.T)
+
+    @property
+    def lipschitz(self) -> float:
+        """The norm ‖A‖, the largest over the images; see `lipschitz_kind`. Cached."""
+        if self._norm is None:
+            self._norm = self._lipschitz()
+        return self._norm[0]
+
+    @property
+    def lipschitz_kind(self) -> str:
+        """What `lipschitz` is.
+
+        ``"exact"``, ``"bound"`` (never below the norm), or ``"estimate"``: a seeded power
+        iteration raised by 1 %, which is close to the norm but guarantees nothing.
+        """
+        if self._norm is None:
+            self._norm = self._lipschitz()
+        return self._norm[1]
+
+    def select(self, indices: Any) -> LinearOperator:
+        """Return the operator for some images of the batch.
+
+        Parameters
+        ----------
+        indices : sequence or array of int
+            Positions along the batch axis, in the order wanted.
+
+        Returns
+        -------
+        LinearOperator
+            This operator itself where all images share its parameters.
+
+        Raises
+        ------
+        ArgumentError
+            If an index is not an integer in ``[0, n_images)``, or there is none.
+        """
+        if self.n_images is None:
+            return self
+        items = np.ravel(to_numpy(indices)).tolist()
+        accepted = f"one or more integers from 0 to {self.n_images - 1}"
+        if not items or not all(
+            isinstance(i, Integral) and not isinstance(i, bool) and 0 <= int(i) < self.n_images for i in items
+        ):
+            raise ArgumentError("indices", indices, accepted)
+        return self._select([int(i) for i in items])
+
+    def config(self) -> dict[str, Any]:
+        """Return a JSON-able description that :func:`from_config` turns back into an operator."""
+        if not self.name:
+            raise UnsupportedError(f"{type(self).__name__} cannot be described: it is not registered")
+        return {"name": self.name, **self._options()}
+
+    @classmethod
+    def from_config(cls, options: dict[str, Any]) -> Self:
+        """Return an operator from the options of its ``config()`` (without the name)."""
+        return cls(**decode_options(cls, options))
+
+    def to_dense(self, dtype: Any = np.float64) -> np.ndarray:
+        """Return the matrix of A as NumPy, column by column; for tests on small cases.
+
+        Parameters
+        ----------
+        dtype : numpy dtype, optional
+            float32 or float64.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape ``(m, n)``, or ``(n_images, m, n)`` where parameters are per image.
+        """
+        n = int(np.prod(self.dim_shape))
+        basis = np.eye(n, dtype=dtype).reshape(n, *self.dim_shape)
+        if self.n_images is None:
+            return self._apply(basis).reshape(n, -1).T
+        basis = np.repeat(basis[:, None], self.n_images, axis=1)
+        return np.moveaxis(self._apply(basis).reshape(n, self.n_images, -1), 0, -1)
+
+    # Arithmetic ---------------------------------------------------------------------------
+
+    def __matmul__(self, other: Any) -> LinearOperator:
+        from .algebra import compose
+
+        return compose(self, other) if isinstance(other, LinearOperator) else NotImplemented
+
+    def __add__(self, other: Any) -> LinearOperator:
+        from .algebra import Sum
+
+        return Sum([self, other]) if isinstance(other, LinearOperator) else NotImplemented
+
+    def __sub__(self, other: Any) -> LinearOperator:
+        return self + (-other) if isinstance(other, LinearOperator) else NotImplemented
+
+    def __mul__(self, scalar: Any) -> LinearOperator:
+        from .algebra import scale
+
+        return scale(self, float(scalar)) if isinstance(scalar, Real) else NotImplemented
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> LinearOperator:
+        return self * -1.0
+
+    def __repr__(self) -> str:
+        per_image = "" if self.n_images is None else f", n_images={self.n_images}"
+        return f"{type(self).__name__}({self.dim_shape} -> {self.codim_shape}{per_image})"
+
+
+def _call(forward_map: Any, adjoint_map: Any, x: Array) -> Array:
+    if is_torch(x):
+        from .autograd import linear_call
+
+        return linear_call(forward_map, adjoint_map, x)
+    return forward_map(x)

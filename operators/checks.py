@@ -1,0 +1,207 @@
+"""Checks of arguments that the operators share, with messages that name the argument."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, check_float, device, from_host, is_torch, namespace, to_numpy
+from ..errors import ArgumentError
+
+
+def as_shape(value: Any, argument: str, ndim: int | None = None) -> tuple[int, ...]:
+    """Return `value` as a tuple of positive integers.
+
+    Raises
+    ------
+    ArgumentError
+        If it is not a sequence of positive integers, or not `ndim` of them.
+    """
+    accepted = "a shape (C, H, W) of positive integers" if ndim == 3 else "a tuple of positive integers"
+    items = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else None
+    if items is None or not items or (ndim is not None and len(items) != ndim):
+        raise ArgumentError(argument, value, accepted)
+    if not all(isinstance(n, Integral) and not isinstance(n, bool) and int(n) > 0 for n in items):
+        raise ArgumentError(argument, value, accepted)
+    return tuple(int(n) for n in items)
+
+
+def as_pair(value: Any, argument: str, minimum: int = 1) -> tuple[int, int]:
+    """Return an integer, or two for rows and columns, as a pair of integers >= `minimum`.
+
+    Raises
+    ------
+    ArgumentError
+        If it is neither, or below `minimum`.
+    """
+    items = (value, value) if isinstance(value, Integral) else value
+    good = isinstance(items, Sequence) and not isinstance(items, str) and len(items) == 2
+    if not good or not all(
+        isinstance(n, Integral) and not isinstance(n, bool) and int(n) >= minimum for n in items
+    ):
+        raise ArgumentError(argument, value, f"an integer >= {minimum}, or two: (rows, columns)")
+    return int(items[0]), int(items[1])
+
+
+def as_finite(value: Any, argument: str) -> np.ndarray:
+    """Return a parameter array as float64 NumPy, refusing what is not real and finite.
+
+    Raises
+    ------
+    ArgumentError
+        If `value` is not numeric, is complex, is empty or has a non-finite entry.
+    """
+    try:
+        host = to_numpy(value)
+    except (TypeError, ValueError):
+        host = np.asarray(None)
+    if host.dtype.kind not in "fiub":
+        raise ArgumentError(argument, f"dtype {host.dtype}", "an array of real numbers")
+    if host.size == 0:
+        raise ArgumentError(argument, f"shape {host.shape}", "an array that is not empty")
+    host = host.astype(np.float64)
+    bad = int(np.count_nonzero(~np.isfinite(host)))
+    if bad:
+        raise ArgumentError(argument, f"{bad} non-finite value(s)", "finite values only")
+    return host
+
+
+def check_array(x: Any, argument: str, shape: tuple[int, ...], n_images: int | None) -> Any:
+    """Check an operand of an operator and return its namespace.
+
+    Parameters
+    ----------
+    x : array
+        float32 or float64, of shape ``(..., *shape)``.
+    argument : str
+        Name for the message.
+    shape : tuple of int
+        The trailing shape wanted.
+    n_images : int or None
+        Length that the last batch axis must have, where the operator has one parameter
+        set per image.
+
+    Raises
+    ------
+    ArgumentError
+        If the type, dtype, trailing shape or batch axis is wrong.
+    """
+    xp = check_float(x, argument)
+    given = tuple(x.shape)
+    trailing = ", ".join(map(str, shape))
+    names = ", C, H, W" if len(shape) == 3 else ""
+    meaning = f" that is (...{names})" if names else ""
+    if len(given) < len(shape) or given[len(given) - len(shape) :] != shape:
+        raise ArgumentError(argument, f"shape {given}", f"shape (..., {trailing}){meaning}")
+    if n_images is not None:
+        batch = given[: len(given) - len(shape)]
+        if not batch or batch[-1] != n_images:
+            accepted = f"shape (..., {n_images}, {trailing}), as the operator is for {n_images} image(s)"
+            raise ArgumentError(argument, f"shape {given}", accepted)
+    return xp
+
+
+def check_pair(v: Array, y: Array, ndim_v: int, ndim_y: int) -> None:
+    """Check that two operands share library and dtype and that their batches broadcast.
+
+    Raises
+    ------
+    ArgumentError
+        If they do not.
+    """
+    namespace(v, y, argument="y")
+    if v.dtype != y.dtype:
+        raise ArgumentError("y", f"dtype {y.dtype}", f"the dtype of the image, {v.dtype}")
+    batch_v, batch_y = tuple(v.shape)[: v.ndim - ndim_v], tuple(y.shape)[: y.ndim - ndim_y]
+    try:
+        np.broadcast_shapes(batch_v, batch_y)
+    except ValueError:
+        raise ArgumentError(
+            "y", f"batch shape {batch_y}", f"one that broadcasts against the images' {batch_v}"
+        ) from None
+
+
+class ImageScalars:
+    """A positive number, or one per image, ready to broadcast against images.
+
+    Parameters
+    ----------
+    value : float or array
+        A number, or an array of the batch's shape, with or without trailing axes of
+        length one, for example ``(N,)`` or ``(N, 1, 1, 1)``.
+    like : array
+        The operand whose library, device, dtype and batch shape count.
+    argument : str
+        Name for the messages.
+    ndim : int
+        Number of axes of one image or measurement in `like`.
+    infinite : bool, optional
+        Whether the number ``inf`` is accepted.
+
+    Raises
+    ------
+    ArgumentError
+        If a value is not positive, or the shape does not fit the batch. Values on a GPU, or
+        inside a torch.func transform, are not read, since that would wait for the device.
+    """
+
+    def __init__(self, value: Any, like: Array, argument: str, ndim: int, infinite: bool = False) -> None:
+        accepted = "a number > 0" if infinite else "a finite number > 0"
+        self.value: Any
+        if isinstance(value, Real):
+            self.value = float(value)
+            if not self.value > 0 or (math.isinf(self.value) and not infinite):
+                raise ArgumentError(argument, value, accepted)
+            return
+        if not hasattr(value, "shape"):
+            raise ArgumentError(argument, type(value).__name__, accepted + ", or an array of one per image")
+        array = self._move(value, like)
+        shape = tuple(array.shape)
+        if len(shape) >= ndim and all(n == 1 for n in shape[len(shape) - ndim :]):
+            shape = shape[: len(shape) - ndim]
+        batch = tuple(like.shape)[: like.ndim - ndim]
+        try:
+            fits = np.broadcast_shapes(shape, batch) == batch
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ArgumentError(argument, f"shape {tuple(value.shape)}", f"shape {batch}, one per image")
+        self.value = namespace(array).reshape(array, shape)
+        self._check_values(argument)
+
+    def over(self, ndim: int) -> Any:
+        """Return the number, or the array with `ndim` more axes of length one."""
+        if isinstance(self.value, float):
+            return self.value
+        xp = namespace(self.value)
+        return xp.reshape(self.value, (*tuple(self.value.shape), *(1,) * ndim))
+
+    @property
+    def is_infinite(self) -> bool:
+        """Whether this is the number infinity."""
+        return isinstance(self.value, float) and math.isinf(self.value)
+
+    @staticmethod
+    def _move(value: Any, like: Array) -> Array:
+        if is_torch(value) and is_torch(like):
+            return value.to(device=like.device, dtype=like.dtype)
+        if namespace(value) is namespace(like) and device(value) == device(like):
+            return namespace(like).astype(value, like.dtype)
+        return from_host(to_numpy(value).astype(np.float64), like)
+
+    def _check_values(self, argument: str) -> None:
+        if is_torch(self.value):
+            import torch
+
+            wrapped = torch._C._functorch.is_functorch_wrapped_tensor(self.value)
+            if wrapped or self.value.device.type != "cpu":
+                return
+        elif str(device(self.value)).lower() not in ("cpu", "cpu_device"):
+            return
+        host = to_numpy(self.value)
+        if not np.all(np.isfinite(host) & (host > 0)):
+            raise ArgumentError(argument, "a value that is not finite and > 0", "finite numbers > 0")

@@ -1,0 +1,49 @@
+"""Where operators are looked up by name.
+
+Operators that a user picks are in :data:`registry`, which other packages extend through
+the entry-point group ``flowsolve.operators``. What is only ever built from other operators
+(sums, compositions, ...) is kept apart, so that lists for users stay readable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ..registry import Registry
+
+registry: Registry[Any] = Registry("operator", "flowsolve.operators")
+composites: dict[str, Any] = {}
+
+Class = TypeVar("Class", bound=type)
+
+
+def register_operator(name: str) -> Callable[[Class], Class]:
+    """Return a class decorator that registers an operator under `name`.
+
+    The name becomes the class attribute ``name``, which ``config()`` writes and
+    ``from_config`` reads.
+
+    Raises
+    ------
+    ArgumentError
+        If the name is taken.
+    """
+
+    def store(cls: Class) -> Class:
+        registry.register(name)(cls)
+        cls.name = name  # type: ignore[attr-defined]
+        return cls
+
+    return store
+
+
+def register_composite(name: str) -> Callable[[Class], Class]:
+    """Return a class decorator for operators that are built from other operators."""
+
+    def store(cls: Class) -> Class:
+        composites[name] = cls
+        cls.name = name  # type: ignore[attr-defined]
+        return cls
+
+    return store

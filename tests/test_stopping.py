@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from flowsolve.errors import ArgumentError
+from flowsolve.stopping import (
+    GradientNorm,
+    MaxEvaluations,
+    MaxIterations,
+    MaxSeconds,
+    Progress,
+    RelativeChange,
+)
+
+
+def progress(values=((3.0, 3.0),), iteration=1, evaluations=(5, 9), seconds=1.0, grad_norm=(0.1, 2.0)):
+    trace = {"value": [np.array(v) for v in values], "grad_norm": [np.array(grad_norm)]}
+    return Progress(iteration, 10, seconds, np.array(evaluations), trace)
+
+
+def test_budgets_stop_and_say_which():
+    assert MaxIterations(1).check(progress()).tolist() == ["max_iter", "max_iter"]
+    assert MaxIterations(2).check(progress()).tolist() == ["", ""]
+    assert MaxEvaluations(9).check(progress()).tolist() == ["", "max_evaluations"]
+    assert MaxSeconds(0.5).check(progress()).tolist() == ["timeout", "timeout"]
+
+
+def test_gradient_norm_is_per_image():
+    assert GradientNorm(0.1).check(progress()).tolist() == ["converged", ""]
+
+
+def test_relative_change_needs_the_whole_window():
+    flat_then_moving = [(1.0, 1.0), (1.0, 2.0), (1.0, 3.0)]
+    assert RelativeChange(1e-6, window=2).check(progress(flat_then_moving)).tolist() == ["converged", ""]
+    assert RelativeChange(1e-6, window=3).check(progress(flat_then_moving)).tolist() == ["", ""]
+
+
+def test_relative_change_is_not_fooled_by_two_equal_ends():
+    up_and_back = [(1.0,), (9.0,), (1.0,)]
+    assert RelativeChange(1e-6, window=2).check(progress(up_and_back)).tolist() == [""]
+
+
+def test_or_takes_the_first_reason_and_and_needs_both():
+    either = GradientNorm(0.1) | MaxEvaluations(5)
+    assert either.check(progress()).tolist() == ["converged", "max_evaluations"]
+    both = GradientNorm(0.1) & MaxEvaluations(9)
+    assert both.check(progress()).tolist() == ["", ""]
+    assert (GradientNorm(5) & MaxEvaluations(9)).check(progress()).tolist() == ["", "converged"]
+
+
+def test_config_is_nested_json():
+    config = (MaxIterations(3) | RelativeChange(1e-3, window=4)).config()
+    assert config == {"either": [{"MaxIterations": 3}, {"RelativeChange": 1e-3, "window": 4}]}
+
+
+@pytest.mark.parametrize("bad", [-1, 1.5, float("nan"), "many", True])
+def test_bad_iteration_limits_are_refused(bad):
+    with pytest.raises(ArgumentError, match=r"MaxIterations.*integer >= 0"):
+        MaxIterations(bad)
+
+
+def test_bad_window_is_refused():
+    with pytest.raises(ArgumentError, match="window"):
+        RelativeChange(1e-3, window=0)
