@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint typecheck install clean
+.PHONY: demo test lint typecheck install soak clean
 
 install: $(STAMP)
 
@@ -18,7 +18,8 @@ demo: $(STAMP)
 	$(BIN)/flowsolve demo --out demo-output --force
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest
+	# One torch thread in each of the test processes: threads that compete slow each other down many times.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -31,3 +32,7 @@ typecheck: $(STAMP)
 
 clean:
 	rm -rf $(VENV) build demo-output *.egg-info
+
+# The kill-and-resume test, two hundred times.
+soak: $(STAMP)
+	OMP_NUM_THREADS=1 FLOWSOLVE_KILLS=200 $(BIN)/python -m pytest -n auto tests/recording/test_resume.py

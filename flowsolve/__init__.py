@@ -20,9 +20,11 @@ _PUBLIC = {
     "load_prior": "flows",
     "list_priors": "flows",
     "solve": "driver",
-    "Run": "driver",
+    "Run": "run",
     "Result": "result",
-    "read_run": "recording",
+    "open_run": "recording",
+    "resume": "recording.resume",
+    "rerun": "recording.resume",
     "psnr": "metrics",
     "ssim": "metrics",
 }
@@ -37,20 +39,24 @@ __all__ = [
     "degrade",
     "list_priors",
     "load_prior",
+    "open_run",
     "psnr",
-    "read_run",
+    "rerun",
+    "resume",
     "solve",
     "ssim",
 ]
 
 if TYPE_CHECKING:
-    from .driver import Run, solve
+    from .driver import solve
     from .flows import list_priors, load_prior
     from .metrics import psnr, ssim
     from .objectives import Analysis, Synthesis
     from .problem import InverseProblem, degrade
-    from .recording import read_run
+    from .recording import open_run
+    from .recording.resume import rerun, resume
     from .result import Result
+    from .run import Run
 
 
 def __getattr__(name: str) -> Any:

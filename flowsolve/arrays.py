@@ -7,6 +7,7 @@ is passed in, or a tensor is asked for by name.
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import array_api_compat
@@ -16,6 +17,9 @@ from .errors import ArgumentError
 
 Array = Any
 """An array of any supported library; the standard has no common base class to name."""
+
+_NAMESPACES: dict[type, Any] = {}
+"""Namespaces already found, of the array types whose namespace depends on the type alone."""
 
 ARRAYS = "a NumPy, CuPy, torch or array-API array of dtype float32 or float64"
 
@@ -40,12 +44,20 @@ def namespace(*arrays: Array, argument: str = "x") -> Any:
     ArgumentError
         If an argument is no array, or the arrays come from more than one library.
     """
+    if len(arrays) == 1:
+        known = _NAMESPACES.get(type(arrays[0]))
+        if known is not None:
+            return known
     try:
-        return array_api_compat.array_namespace(*arrays)
+        found = array_api_compat.array_namespace(*arrays)
     except TypeError:
         given = ", ".join(type(a).__module__ + "." + type(a).__name__ for a in arrays)
         accepted = ARRAYS if len(arrays) == 1 else "arrays of one and the same library"
         raise ArgumentError(argument, given, accepted) from None
+    x = arrays[0]
+    if len(arrays) == 1 and (isinstance(x, np.ndarray) or is_torch(x) or array_api_compat.is_cupy_array(x)):
+        _NAMESPACES[type(x)] = found
+    return found
 
 
 def device(x: Array) -> Any:
@@ -139,6 +151,64 @@ def to_torch(x: Any, *, dtype: Any = None, device: Any = None) -> Any:
     return tensor.to(device=device, dtype=dtype)
 
 
+def library(x: Array) -> str:
+    """Return the name of the library of `x`, such as ``"torch"``, as Python imports it."""
+    name = namespace(x).__name__
+    return name.removeprefix("array_api_compat.").split(".")[0]
+
+
+def cross(x: Array, to: str) -> Array:
+    """Return `x` as an array of another library on the same device, through DLPack.
+
+    Nothing is copied, so do not write to either array; only read-only memory of the host,
+    which DLPack cannot describe, is. The protocol makes the receiving library wait for work
+    on the array that is still under way.
+
+    Parameters
+    ----------
+    x : array
+        A tensor is detached first.
+    to : str
+        Name of the library, as Python imports it: ``"cupy"``, ``"torch"``, ``"numpy"``, ...
+
+    Returns
+    -------
+    array
+        `x` itself where it is of that library already.
+
+    Raises
+    ------
+    ArgumentError
+        If the library is not installed, or cannot see memory where `x` lies.
+    """
+    if library(x) == to:
+        return x
+    try:
+        receiver = importlib.import_module(to)
+    except ImportError:
+        raise ArgumentError("to", repr(to), "the name of an array library that is installed") from None
+    source = x.detach() if is_torch(x) else x
+    try:
+        # What NumPy takes through DLPack it may mark read-only, and then cannot lend on.
+        return source.numpy() if to == "numpy" and is_torch(x) else receiver.from_dlpack(source)
+    except (AttributeError, BufferError, RuntimeError, TypeError, ValueError) as error:
+        if "cpu" not in str(device(x)).lower():
+            given = f"an array of {library(x)} on {device(x)} ({error})"
+            raise ArgumentError("x", given, f"an array on a device that {to} can see") from None
+    return _cross_on_host(source, receiver)
+
+
+def _cross_on_host(x: Array, receiver: Any) -> Array:
+    """Return an array of the host in another library, where the current protocol failed."""
+    if receiver.__name__ != "torch":
+        return receiver.asarray(to_numpy(x))
+    try:
+        # Libraries of an older protocol give a capsule, but take no version for it.
+        return receiver.from_dlpack(x.__dlpack__())
+    except (BufferError, RuntimeError, TypeError):
+        return to_torch(x)
+
+
 def from_host(host: np.ndarray, like: Array) -> Array:
     """Return a NumPy array in the library, on the device and in the precision of `like`.
 
@@ -172,7 +242,7 @@ def from_host(host: np.ndarray, like: Array) -> Array:
 
 
 class HostArray:
-    """A constant kept as a float64 or complex128 NumPy master, lent out in any library.
+    """A constant kept as a float64, complex128 or int64 NumPy master, lent out in any library.
 
     Copies are cached per library, device and precision, so a constant is moved to a GPU
     once. The cache is dropped on pickling, so an operator pickles as small as it is.
@@ -181,17 +251,24 @@ class HostArray:
     ----------
     value : array or nested sequence of numbers
         Copied; real values are kept as float64, complex values as complex128.
+    integer : bool, optional
+        Keep the values as int64, and lend them out as that: for indices.
     """
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Any, *, integer: bool = False) -> None:
         host = to_numpy(value)
-        self.host: np.ndarray = np.array(host, dtype=np.complex128 if host.dtype.kind == "c" else np.float64)
+        kept = np.int64 if integer else np.complex128 if host.dtype.kind == "c" else np.float64
+        self.host: np.ndarray = np.array(host, dtype=kept)
         self.host.flags.writeable = False
-        self._cache: dict[tuple[str, str, str], Array] = {}
+        self._cache: dict[tuple[Any, ...], Array] = {}
 
     def like(self, x: Array) -> Array:
         """Return the constant in the library, on the device and in the precision of `x`."""
-        key = (namespace(x).__name__, str(device(x)), dtype_name(x))
+        key: tuple[Any, ...]
+        if is_torch(x):
+            key = ("torch", x.dtype, x.device)
+        else:
+            key = (namespace(x).__name__, str(device(x)), dtype_name(x))
         converted = self._cache.get(key)
         if converted is None:
             converted, keep = self._convert(x)

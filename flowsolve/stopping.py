@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ArgumentError
+from .errors import ArgumentError, UnsupportedError
 
 #: Statuses with which an image may end.
 STATUSES = ("converged", "max_iter", "max_evaluations", "timeout", "stalled", "diverged", "stopped")
@@ -141,6 +141,26 @@ class _Threshold(Criterion):
         return {type(self).__name__: self.limit}
 
 
+def criterion_from_config(config: Any) -> Criterion:
+    """Return the criterion whose ``config()`` this is.
+
+    Raises
+    ------
+    UnsupportedError
+        If it is none of this module's.
+    """
+    name = next(iter(config))
+    if name in ("either", "both"):
+        first, second = (criterion_from_config(part) for part in config[name])
+        return first | second if name == "either" else first & second
+    kinds = (MaxIterations, MaxEvaluations, MaxSeconds, GradientNorm, RelativeChange)
+    for kind in kinds:
+        if kind.__name__ == name:
+            options = {key: value for key, value in config.items() if key != name}
+            return kind(config[name], **options)
+    raise UnsupportedError(f"stopping: {name!r} cannot be built again from a record")
+
+
 class MaxIterations(_Threshold):
     """Stop after so many iterations."""
 
@@ -200,3 +220,37 @@ class RelativeChange(_Threshold):
     def config(self) -> Any:
         """Return the limit and the window."""
         return {"RelativeChange": self.limit, "window": self.window}
+
+
+def make_criterion(
+    max_iter: int | None, max_evaluations: int | None, max_seconds: float | None, rtol: float | None
+) -> Criterion:
+    """Return the stopping criterion of the usual limits, those that are None left out.
+
+    Raises
+    ------
+    ArgumentError
+        If all limits of cost are None: the run might never end.
+    """
+    parts: list[Criterion] = []
+    for limit, kind, name in (
+        (max_iter, MaxIterations, "max_iter"),
+        (max_evaluations, MaxEvaluations, "max_evaluations"),
+        (max_seconds, MaxSeconds, "max_seconds"),
+    ):
+        if limit is not None:
+            try:
+                parts.append(kind(limit))
+            except ArgumentError as error:
+                raise ArgumentError(name, error.given, error.accepted) from None
+    if not parts:
+        raise ArgumentError(
+            "max_iter", None, "a number for at least one of max_iter, max_evaluations, max_seconds"
+        )
+    if rtol is not None:
+        # Convergence is asked first, so that an image that converges in its last iteration is said to have.
+        parts.insert(0, RelativeChange(rtol, window=10))
+    criterion = parts[0]
+    for part in parts[1:]:
+        criterion = criterion | part
+    return criterion

@@ -10,10 +10,20 @@ from .base import LinearOperator
 from .blur import Blur
 from .config import from_config
 from .downsample import Downsample
+from .fourier import Fourier
+from .gradient import Gradient
+from .grey import Grey
 from .identity import Identity
 from .iterative import ConvergenceWarning
 from .mask import Mask
+from .mosaic import Mosaic
+from .radon import Radon
+from .random_projection import RandomProjection
 from .registration import register_operator, registry
+from .resize import Resize
+from .scaling import Scaling
+from .separable_blur import SeparableBlur
+from .varying_blur import VaryingBlur
 from .views import Adjoint, Gram
 
 __all__ = [
@@ -23,13 +33,23 @@ __all__ = [
     "Composition",
     "ConvergenceWarning",
     "Downsample",
+    "Fourier",
+    "Gradient",
     "Gram",
+    "Grey",
     "Identity",
     "LinearOperator",
     "Mask",
+    "Mosaic",
+    "Radon",
+    "RandomProjection",
+    "Resize",
     "Scaled",
+    "Scaling",
+    "SeparableBlur",
     "Stack",
     "Sum",
+    "VaryingBlur",
     "block_diag",
     "compose",
     "from_config",

@@ -174,6 +174,9 @@ class Scaled(LinearOperator):
     def _adjoint(self, y: Array) -> Array:
         return self.scalar * self.operator._adjoint(y)
 
+    def _gram(self, x: Array) -> Array:
+        return self.scalar**2 * self.operator._gram(x)
+
     def _cogram_function(self, f: Any, y: Array) -> Array:
         return self.operator._cogram_function(lambda e: f(self.scalar**2 * e), y)
 
@@ -257,6 +260,12 @@ class Stack(_Blocks):
         total = self.operators[0]._adjoint(parts[0])
         for op, part in zip(self.operators[1:], parts[1:], strict=True):
             total = total + op._adjoint(part)
+        return total
+
+    def _gram(self, x: Array) -> Array:
+        total = self.operators[0]._gram(x)
+        for op in self.operators[1:]:
+            total = total + op._gram(x)
         return total
 
     def _bound(self, norms: list[float]) -> float:

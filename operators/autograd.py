@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.autograd import forward_ad
 
 
 class _Linear(torch.autograd.Function):
@@ -56,3 +57,15 @@ def linear_call(forward_map: Callable, adjoint_map: Callable, x: torch.Tensor) -
         ``torch.func.vmap``.
     """
     return _Linear.apply(x, forward_map, adjoint_map)
+
+
+def needs_rule(x: torch.Tensor) -> bool:
+    """Return whether a map of `x` may be differentiated, or mapped, so that it needs its rules.
+
+    Where it is not, the raw map gives the same tensor without the cost of recording it.
+    """
+    if x.requires_grad and torch.is_grad_enabled():
+        return True
+    if forward_ad._current_level >= 0:
+        return True
+    return torch._C._functorch.maybe_current_level() is not None

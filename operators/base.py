@@ -36,7 +36,7 @@ class LinearOperator(ClosedForms):
     mode go through the explicit adjoint.
 
     A subclass implements ``_apply`` and ``_adjoint`` in array-API code on raw arrays, and
-    may implement ``_cogram_function`` (with ``has_closed_form``), ``_lipschitz``,
+    may implement ``_gram``, ``_cogram_function`` (with ``has_closed_form``), ``_lipschitz``,
     ``_select`` (where it has parameters per image) and ``_options``.
 
     Parameters
@@ -72,10 +72,14 @@ class LinearOperator(ClosedForms):
         """Return Aᵀ y for a raw array; may not mutate or return `y`."""
         raise NotImplementedError
 
+    def _gram(self, x: Array) -> Array:
+        """Return AᵀA x for a raw array, where it can be had for less than both maps."""
+        return self._adjoint(self._apply(x))
+
     def _lipschitz(self) -> tuple[float, str]:
         """Return the norm and its kind; by default a seeded power iteration."""
         x = self._example(seed=0)
-        squared = power_iteration(lambda v: self._adjoint(self._apply(v)), x)
+        squared = power_iteration(self._gram, x)
         return ESTIMATE_MARGIN * float(np.sqrt(squared)), "estimate"
 
     def _select(self, indices: list[int]) -> LinearOperator:
@@ -294,7 +298,8 @@ class LinearOperator(ClosedForms):
 
 def _call(forward_map: Any, adjoint_map: Any, x: Array) -> Array:
     if is_torch(x):
-        from .autograd import linear_call
+        from .autograd import linear_call, needs_rule
 
-        return linear_call(forward_map, adjoint_map, x)
+        if needs_rule(x):
+            return linear_call(forward_map, adjoint_map, x)
     return forward_map(x)

@@ -1,4 +1,4 @@
-"""Convolution with a kernel, computed by FFT for every boundary rule."""
+"""Blur by convolution with a kernel."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.fft import next_fast_len
 
-from ..arrays import Array, HostArray, namespace
+from ..arrays import Array, HostArray
 from ..errors import ArgumentError
 from . import kernels
 from .base import LinearOperator
-from .boundaries import check_boundary, pad, pad_adjoint
+from .boundaries import check_boundary, pad_adjoint
 from .checks import as_shape
 from .config import encode_array
+from .convolution import Convolution
 from .registration import register_operator
 
 ROUNDING = 1.0 + 1e-12
@@ -46,8 +46,7 @@ class Blur(LinearOperator):
 
     Notes
     -----
-    Other boundaries than circular extend the image first, then convolve by an FFT of a
-    size with small prime factors, and cut the result to size.
+    See :class:`.Convolution` for how it is computed.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class Blur(LinearOperator):
         self._kernel = HostArray(host if host.ndim == 3 else host[None])
         self.boundary = check_boundary(boundary)
         self._check_kernel(host)
-        self._plan()
+        self._convolution = Convolution(self._kernel.host, shape[1:], boundary)
 
     @classmethod
     def uniform(cls, size: int | Sequence[int], dim_shape: Sequence[int], boundary: str = "circular") -> Blur:
@@ -95,66 +94,32 @@ class Blur(LinearOperator):
         return self.boundary == "circular"
 
     def _check_kernel(self, host: np.ndarray) -> None:
-        channels, height, width = self.dim_shape
+        channels = self.dim_shape[0]
         if host.ndim == 3 and host.shape[0] not in (1, channels):
             raise ArgumentError("kernel", f"{host.shape[0]} kernels", f"one, or one per channel ({channels})")
-        rows, columns = host.shape[-2:]
-        if rows > height or columns > width:
-            raise ArgumentError(
-                "kernel", f"size {rows} x {columns}", f"at most the image's size, {height} x {width}"
-            )
-
-    def _plan(self) -> None:
-        """Choose the extension, the FFT size and the kernel's place, for rows and columns."""
-        sides = []
-        for n, k in zip(self.dim_shape[1:], self.kernel.shape[1:], strict=True):
-            centre = k // 2
-            before, after = k - 1 - centre, centre
-            if self.boundary == "circular":
-                sides.append((n, centre, (0, 0)))
-            elif self.boundary == "zero":
-                # The FFT's own zero padding is the extension.
-                sides.append((next_fast_len(n + max(before, after), real=True), centre, (0, 0)))
-            else:
-                # Rolled so that the part free of wrap-around starts at index 0.
-                sides.append((next_fast_len(n + k - 1, real=True), k - 1, (before, after)))
-        (rows, row_roll, self._pad_rows), (columns, column_roll, self._pad_columns) = sides
-        self._size = (rows, columns)
-        placed = np.zeros((self.kernel.shape[0], rows, columns))
-        placed[:, : self.kernel.shape[1], : self.kernel.shape[2]] = self.kernel
-        placed = np.roll(placed, (-row_roll, -column_roll), axis=(1, 2))
-        self._spectrum = HostArray(np.fft.rfft2(placed))
-        self._power = HostArray(np.abs(self._spectrum.host) ** 2)
-
-    def _filter(self, x: Array, spectrum: Array) -> Array:
-        fft = namespace(x).fft
-        transformed = fft.rfftn(x, s=self._size, axes=(-2, -1))
-        return fft.irfftn(transformed * spectrum, s=self._size, axes=(-2, -1))
 
     def _apply(self, x: Array) -> Array:
-        _, height, width = self.dim_shape
-        extended = pad(x, self._pad_rows, self._pad_columns, self.boundary)
-        return self._filter(extended, self._spectrum.like(x))[..., :height, :width]
+        return self._convolution.apply(x)
 
     def _adjoint(self, y: Array) -> Array:
-        _, height, width = self.dim_shape
-        height, width = height + sum(self._pad_rows), width + sum(self._pad_columns)
-        spread = self._filter(y, namespace(y).conj(self._spectrum.like(y)))[..., :height, :width]
-        return pad_adjoint(spread, self._pad_rows, self._pad_columns, self.boundary)
+        return self._convolution.adjoint(y)
+
+    def _gram(self, x: Array) -> Array:
+        return self._convolution.gram(x)
 
     def _cogram_function(self, f: Any, y: Array) -> Array:
-        return self._filter(y, f(self._power.like(y)))
+        return self._convolution.filter(y, f(self._convolution.power.like(y)))
 
     def _lipschitz(self) -> tuple[float, str]:
-        largest = np.sqrt(np.max(self._power.host, axis=(1, 2)))
+        largest = np.sqrt(np.max(self._convolution.power.host, axis=(1, 2)))
         if self.boundary == "circular":
             return float(np.max(largest)), "exact"
         bound = schur_bound(self, Blur(np.abs(self.kernel), self.dim_shape, self.boundary))
         # Or: the circulant's norm times that of the extension, whose columns are orthogonal,
         # with as many ones each as there are copies of the pixel (one, for zero padding).
-        _, height, width = self.dim_shape
-        extended = np.ones((height + sum(self._pad_rows), width + sum(self._pad_columns)))
-        copies = pad_adjoint(extended, self._pad_rows, self._pad_columns, self.boundary)
+        plan, (_, height, width) = self._convolution, self.dim_shape
+        extended = np.ones((height + sum(plan.pad_rows), width + sum(plan.pad_columns)))
+        copies = pad_adjoint(extended, plan.pad_rows, plan.pad_columns, self.boundary)
         bound = min(bound, float(np.max(largest) * np.sqrt(np.max(copies))))
         return bound * ROUNDING, "bound"
 

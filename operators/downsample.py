@@ -10,6 +10,7 @@ import numpy as np
 
 from ..arrays import Array, HostArray, copy, namespace
 from ..errors import ArgumentError
+from . import torch_fast
 from .base import LinearOperator
 from .blur import ROUNDING, Blur, schur_bound
 from .boundaries import check_boundary
@@ -107,6 +108,8 @@ class Downsample(LinearOperator):
             return copy(self._blur._apply(x)[..., top::rows, left::columns])
         xp = namespace(x)
         batch, (c, h, w) = tuple(x.shape)[:-3], self.codim_shape
+        if self.divides and torch_fast.usable(x):
+            return torch_fast.block_sums(x, self.factor, 1 / (rows * columns))
         if not self.divides:
             whole = xp.zeros((*batch, c, h * rows, w * columns), dtype=x.dtype, device=x.device)
             whole[..., : x.shape[-2], : x.shape[-1]] = x
@@ -122,6 +125,8 @@ class Downsample(LinearOperator):
             fine = xp.zeros((*batch, c, height, width), dtype=y.dtype, device=y.device)
             fine[..., top::rows, left::columns] = y
             return self._blur._adjoint(fine)
+        if self.divides and torch_fast.usable(y):
+            return torch_fast.block_spread(y, self.factor, 1 / (rows * columns))
         h, w = self.codim_shape[1:]
         shares = xp.reshape(y * self._weights.like(y), (*batch, c, h, 1, w, 1))
         spread = shares + xp.zeros((rows, 1, columns), dtype=y.dtype, device=y.device)

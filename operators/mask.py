@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, HostArray
+from ..arrays import Array
 from ..errors import ArgumentError
-from .base import LinearOperator
 from .checks import as_finite, as_pair, as_shape
 from .config import decode_array, encode_array, is_encoded_array
+from .diagonal import Diagonal
 from .registration import register_operator
 
 
 @register_operator("mask")
-class Mask(LinearOperator):
+class Mask(Diagonal):
     """Multiply by a mask: missing pixels (inpainting), shared or one mask per image.
 
     Measurements have the images' shape, with zeros where the mask is zero.
@@ -41,22 +41,12 @@ class Mask(LinearOperator):
     def __init__(self, mask: Array | Mapping[str, Any], dim_shape: Sequence[int] | None = None) -> None:
         shape = None if dim_shape is None else as_shape(dim_shape, "dim_shape", 3)
         host, self._recipe = _resolve(mask, shape)
-        if shape is None:
-            if host.ndim not in (3, 4):
-                raise ArgumentError("dim_shape", None, f"a shape (C, H, W), as the mask has {host.ndim} axes")
-            shape = host.shape[-3:]
-        if host.ndim > 4 or not _broadcasts(host.shape[-3:], shape):
-            accepted = f"a shape that broadcasts to {shape}, or (N, ...) of that for N images"
-            raise ArgumentError("mask", f"shape {host.shape}", accepted)
+        super().__init__(host, shape, "mask")
         per_image = host.reshape(host.shape[0], -1) if host.ndim == 4 else host.reshape(1, -1)
         empty = np.flatnonzero(~per_image.any(axis=1))
         if empty.size:
             where = f" (image {empty[0]})" if host.ndim == 4 else ""
             raise ArgumentError("mask", f"an empty mask{where}", "a mask that keeps at least one pixel")
-        super().__init__(shape, shape, n_images=host.shape[0] if host.ndim == 4 else None)
-        # At least three axes, so that eigenvalues have the axes of a measurement.
-        self._mask = HostArray(host.reshape((1,) * (3 - host.ndim) + host.shape))
-        self._square = HostArray(self._mask.host**2)
 
     @classmethod
     def random(
@@ -110,29 +100,12 @@ class Mask(LinearOperator):
     @property
     def mask(self) -> np.ndarray:
         """The weights, float64, read-only; they broadcast to ``(..., C, H, W)``."""
-        return self._mask.host
+        return self._weights.host
 
     @property
     def support(self) -> np.ndarray:
         """Where the weights are not 0."""
         return self.mask != 0
-
-    @property
-    def has_closed_form(self) -> bool:
-        """True: A Aᵀ is diagonal."""
-        return True
-
-    def _apply(self, x: Array) -> Array:
-        return x * self._mask.like(x)
-
-    def _adjoint(self, y: Array) -> Array:
-        return self._apply(y)
-
-    def _cogram_function(self, f: Any, y: Array) -> Array:
-        return f(self._square.like(y)) * y
-
-    def _lipschitz(self) -> tuple[float, str]:
-        return float(np.max(np.abs(self.mask))), "exact"
 
     def _select(self, indices: list[int]) -> Mask:
         if self._recipe is not None:
@@ -145,13 +118,6 @@ class Mask(LinearOperator):
     def _options(self) -> dict[str, Any]:
         mask = encode_array(self.mask) if self._recipe is None else self._recipe
         return {"mask": mask, "dim_shape": list(self.dim_shape)}
-
-
-def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
-    try:
-        return np.broadcast_shapes(shape, target) == target
-    except ValueError:
-        return False
 
 
 def _resolve(mask: Any, shape: tuple[int, ...] | None) -> tuple[np.ndarray, dict[str, Any] | None]:

@@ -83,7 +83,7 @@ class Gram(_View):
         super().__init__(operator, operator.dim_shape, operator.dim_shape)
 
     def _apply(self, x: Array) -> Array:
-        return self.operator._adjoint(self.operator._apply(x))
+        return self.operator._gram(x)
 
     def _adjoint(self, y: Array) -> Array:
         return self._apply(y)

@@ -10,10 +10,10 @@ from flowsolve.objectives import Evaluation
 from flowsolve.tally import Tally
 
 
-def make_tiny_prior(dtype=torch.float64):
+def make_tiny_prior(dtype=torch.float64, seed=3):
     """Return a prior of 3x8x8 images with random weights, quick enough for hundreds of iterations."""
-    glow = Glow(GlowConfig(channels=3, image_size=8, levels=2, steps=2, hidden=6), seed=3).double()
-    generator = torch.Generator().manual_seed(3)
+    glow = Glow(GlowConfig(channels=3, image_size=8, levels=2, steps=2, hidden=6), seed=seed).double()
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in glow.parameters():
             parameter += 0.05 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)

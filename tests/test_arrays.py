@@ -117,6 +117,49 @@ def test_host_array_does_not_keep_what_a_transform_owns():
     assert leaf.grad.tolist() == [1.0, 2.0]
 
 
+def address(x):
+    return x.data_ptr() if isinstance(x, torch.Tensor) else np.asarray(x).ctypes.data
+
+
+@pytest.mark.parametrize("to", ["numpy", "torch", "array_api_strict"])
+def test_crossing_shares_memory(to):
+    for x in (np.arange(6.0), torch.arange(6.0), array_api_strict.arange(6.0)):
+        there = arrays.cross(x, to)
+        assert arrays.library(there) == to and address(there) == address(x)
+        back = arrays.cross(there, arrays.library(x))
+        assert type(back) is type(x) and np.asarray(back).tolist() == list(range(6))
+    tensor = torch.arange(6.0)
+    assert address(arrays.cross(arrays.cross(tensor, "numpy"), "torch")) == address(tensor)
+    assert arrays.cross(x, arrays.library(x)) is x
+
+
+def test_crossing_detaches_and_copies_what_is_read_only():
+    assert arrays.cross(torch.ones(2, requires_grad=True), "numpy").tolist() == [1, 1]
+    host = np.ones(2)
+    host.flags.writeable = False
+    tensor = arrays.cross(host, "torch")
+    tensor[0] = 5
+    assert host[0] == 1
+
+
+def test_crossing_to_nowhere_is_refused():
+    with pytest.raises(ArgumentError, match="to: got 'no_such_library'; accepted: the name of an array lib"):
+        arrays.cross(np.ones(2), "no_such_library")
+    with pytest.raises(
+        ArgumentError, match=r"x: got an array of torch on meta .*a device that numpy can see"
+    ):
+        arrays.cross(torch.ones(2, device="meta"), "numpy")
+
+
+@pytest.mark.gpu
+def test_cupy_and_torch_cross_without_a_copy():
+    cupy = pytest.importorskip("cupy")
+    tensor = torch.arange(6.0, device="cuda")
+    there = arrays.cross(tensor, "cupy")
+    assert isinstance(there, cupy.ndarray) and there.data.ptr == tensor.data_ptr()
+    assert arrays.cross(there, "torch").data_ptr() == tensor.data_ptr()
+
+
 @pytest.mark.gpu
 def test_cupy_passes_by_dlpack():
     cupy = pytest.importorskip("cupy")

@@ -7,9 +7,8 @@ from helpers import make_images, make_problem
 
 import flowsolve as fs
 from flowsolve import operators as ops
-from flowsolve.driver import make_criterion
 from flowsolve.errors import ArgumentError
-from flowsolve.stopping import GradientNorm
+from flowsolve.stopping import GradientNorm, make_criterion
 
 SOLVERS = ("gradient_descent", "adam", "lbfgs", "forward_backward")
 FORMULATIONS = (fs.Analysis, fs.Synthesis)

@@ -32,6 +32,8 @@ class FlowPrior:
         The network; copied, so that training it further changes nothing here.
     name : str
         What to call the prior.
+    source : str, optional
+        Name or path that :func:`~flowsolve.flows.zoo.load_prior` finds it by; by default, none.
     card : PriorCard, optional
         Training data, terms, bits a dimension.
     sha256 : str, optional
@@ -53,12 +55,14 @@ class FlowPrior:
         glow: Glow,
         *,
         name: str = "unnamed",
+        source: str | None = None,
         card: PriorCard | None = None,
         sha256: str | None = None,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.name = name
+        self.source = source
         self.card = PriorCard() if card is None else card
         self._sha256 = sha256
         self._size = glow.config.size

@@ -74,7 +74,7 @@ def load_prior(
     """
     if _is_path(name_or_path):
         path = Path(name_or_path)
-        return _prior(read_checkpoint(path), path.stem, device, dtype)
+        return _prior(read_checkpoint(path), path.stem, str(path.absolute()), device, dtype)
     name = str(name_or_path)
     if name not in PRIORS:
         try:
@@ -88,7 +88,7 @@ def load_prior(
 @register_prior("faces64")
 def faces64(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> FlowPrior:
     """Aligned faces, 64x64 RGB (Glow, 4 levels of 8 steps; non-commercial research use)."""
-    return _prior(_bundled("faces64", FACES64_SHA256), "faces64", device, dtype)
+    return _prior(_bundled("faces64", FACES64_SHA256), "faces64", "faces64", device, dtype)
 
 
 def _is_path(name_or_path: str | os.PathLike[str]) -> bool:
@@ -109,10 +109,13 @@ def _bundled(name: str, sha256: str) -> Checkpoint:
     return checkpoint
 
 
-def _prior(checkpoint: Checkpoint, name: str, device: str | torch.device, dtype: torch.dtype) -> FlowPrior:
+def _prior(
+    checkpoint: Checkpoint, name: str, source: str, device: str | torch.device, dtype: torch.dtype
+) -> FlowPrior:
     return FlowPrior(
         checkpoint.glow,
         name=name,
+        source=source,
         card=checkpoint.card,
         sha256=checkpoint.sha256,
         device=device,

@@ -6,6 +6,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from ..objectives.base import Objective
 from ..solvers.base import Solver, registry
 from ..stopping import Criterion
@@ -44,7 +46,7 @@ def describe_run(
         "noise": {"model": "gaussian", "sigma": problem.sigma},
         "n_images": len(problem),
         "image_shape": list(objective.shape),
-        "prior": {"name": prior.name, "sha256": prior.sha256},
+        "prior": {"name": prior.name, "source": prior.source, "sha256": prior.sha256},
         "objective": objective.config(),
         "solver": {"name": solver_name(solver), "options": solver.config()},
         "initialiser": {"name": start.name, "seed": seed},
@@ -52,8 +54,14 @@ def describe_run(
         "stopping": criterion.config(),
         "dtype": str(prior.dtype).removeprefix("torch."),
         "device": str(prior.device),
-        "versions": {"python": platform.python_version()} | {p: _version(p) for p in PACKAGES},
+        "threads": torch.get_num_threads(),
+        "versions": current_versions(),
     }
+
+
+def current_versions() -> dict[str, str | None]:
+    """Return the versions that can change the numbers of a run."""
+    return {"python": platform.python_version()} | {package: _version(package) for package in PACKAGES}
 
 
 def solver_name(solver: Solver) -> str:

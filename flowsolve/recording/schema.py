@@ -1,12 +1,50 @@
-"""Names and version of the record's layout, shared by the writer and the reader."""
+"""Version and names of the record's layout, shared by writer and readers; ``docs/record.md`` describes it."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import RecordError
 
 #: Version of the layout; raised whenever a reader of the last one could not read the new one.
 SCHEMA = 1
 
-#: What the root's attribute ``status`` may say.
+#: What the dataset ``status`` may say.
 RUN_STATUSES = ("running", "finished", "interrupted", "failed")
 
 #: Units of the trace's columns, where they have one; the rest are counts or objective values.
 UNITS = {"psnr": "dB", "seconds": "s"}
+
+#: For each older schema, a function from the configuration it wrote to the one of the schema after it.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+
+def check_schema(attributes: Mapping[str, Any], path: Path) -> int:
+    """Return the schema a record was written with.
+
+    Raises
+    ------
+    RecordError
+        If the file is not a run, or of a schema that this version cannot read.
+    """
+    schema = attributes.get("schema")
+    if schema is None:
+        raise RecordError(f"record: {path} is HDF5 but not a run of flowsolve")
+    if schema > SCHEMA:
+        raise RecordError(
+            f"record: {path} has schema {schema}; this version of flowsolve reads up to {SCHEMA}"
+        )
+    if any(old not in MIGRATIONS for old in range(int(schema), SCHEMA)):
+        raise RecordError(
+            f"record: {path} has schema {schema}, which this version of flowsolve no longer reads"
+        )
+    return int(schema)
+
+
+def migrate(config: dict[str, Any], schema: int) -> dict[str, Any]:
+    """Return a configuration as the present schema writes it."""
+    for old in range(schema, SCHEMA):
+        config = MIGRATIONS[old](config)
+    return config

@@ -1,13 +1,16 @@
-"""Write a run to HDF5 while it runs.
+"""Write a run to HDF5 while it runs, so that a kill at any moment leaves a file that opens.
 
-The file is laid out completely before the first iteration and then switched to single-writer multiple-reader
-mode, in which every flush leaves a file that other processes can open. Rows of the trace are gathered and
-written about once a second.
+The file is laid out completely under another name, switched to single-writer multiple-reader mode, in which
+every flush leaves it consistent, and only then given its name. Rows of the trace are gathered and written
+about once a second, checkpoints every few seconds. When the run has finished, the file is written once more
+without the checkpoints, as plain HDF5 that any viewer opens, and takes the place of the first.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import socket
 import time
 import uuid
 from collections.abc import Callable
@@ -23,7 +26,11 @@ from .. import __version__
 from ..errors import ArgumentError, RecordError
 from ..objectives.base import Objective
 from ..result import Iterate, Result
+from .checkpoint import Arrays, Slots
 from .schema import SCHEMA, UNITS
+
+#: A checkpoint may take at most this share of the run's time; where writing one is slow they come less often.
+CHECKPOINT_SHARE = 0.005
 
 
 class RunWriter:
@@ -37,17 +44,24 @@ class RunWriter:
         The run's configuration, JSON-able.
     objective : Objective
         What is minimised: measurements, truth and shapes are taken from it.
+    start : dict of str to torch.Tensor, optional
+        Start images ``x`` or latents ``z``, where they cannot be made again from a name and a seed.
     force : bool
         Whether an existing file may be replaced.
     snapshot_every : int, optional
         Keep the images every so many iterations.
-    flush_seconds : float
-        How long rows may wait before they are written.
+    flush_seconds, checkpoint_seconds : float
+        How long rows of the trace may wait, and how long a kill may set the run back.
+
+    Attributes
+    ----------
+    seconds : float
+        Time spent recording so far.
 
     Raises
     ------
     ArgumentError
-        If the file exists and `force` is False, or `snapshot_every` is below 1.
+        If the file exists and `force` is False, or an interval is not positive.
     RecordError
         If the file cannot be created.
     """
@@ -58,9 +72,11 @@ class RunWriter:
         config: dict[str, Any],
         objective: Objective,
         *,
+        start: dict[str, torch.Tensor] | None = None,
         force: bool = False,
         snapshot_every: int | None = None,
         flush_seconds: float = 1.0,
+        checkpoint_seconds: float = 10.0,
     ) -> None:
         self.path = Path(path)
         if self.path.exists() and not force:
@@ -69,15 +85,62 @@ class RunWriter:
             )
         if snapshot_every is not None and snapshot_every < 1:
             raise ArgumentError("snapshot_every", snapshot_every, "an integer >= 1")
-        self.snapshot_every, self.flush_seconds = snapshot_every, flush_seconds
+        for name, value in (("flush_seconds", flush_seconds), ("checkpoint_seconds", checkpoint_seconds)):
+            if not value >= 0:
+                raise ArgumentError(name, value, "a number >= 0")
+        self.snapshot_every = snapshot_every
+        self.flush_seconds, self.checkpoint_seconds = flush_seconds, checkpoint_seconds
+        self.seconds = 0.0
         self._rows: list[tuple[int, dict[str, np.ndarray]]] = []
         self._written = 0
-        self._last_flush = time.monotonic()
+        self._last_flush = self._last_checkpoint = time.monotonic()
+        self._checkpoint_cost = 0.0
+        self._slots: Slots | None = None
+        self._part = self.path.with_name(f".{self.path.name}.part")
         try:
-            self._file = h5py.File(self.path, "w", libver="latest")
+            # Layout v110 is the oldest that allows readers while it is written.
+            self._file = h5py.File(self._part, "w", libver=("v110", "v110"))
         except OSError as error:
             raise RecordError(f"record: cannot create {self.path}: {error}") from error
-        self._lay_out(config, objective)
+        self._inode = os.stat(self._part).st_ino
+        self._guard(lambda: self._lay_out(config, objective, start or {}))
+
+    def adopt(self, old: h5py.File, iteration: int) -> None:
+        """Take over identity, trace and snapshots of an earlier part of the same run, up to an iteration."""
+
+        def copy() -> None:
+            for name in ("run_id", "created"):
+                self._file.attrs[name] = old.attrs[name]
+            kept = int(np.searchsorted(old["trace/iteration"][()], iteration, side="right"))
+            self._lay_out_trace({name: data[:, 0] for name, data in _columns(old["trace"]).items()})
+            self._extend_trace(
+                old["trace/iteration"][:kept], {k: d[:, :kept] for k, d in _columns(old["trace"]).items()}
+            )
+            if "snapshots" in old and self.snapshot_every is not None:
+                for i in np.flatnonzero(old["snapshots/iteration"][()] <= iteration):
+                    self._snapshot(int(old["snapshots/iteration"][i]), old["snapshots/x"][i])
+
+        self._guard(copy)
+
+    def begin(self, arrays: Arrays, row: dict[str, np.ndarray] | None) -> None:
+        """Make the record readable by others, with room for checkpoints of the shapes of `arrays`.
+
+        Parameters
+        ----------
+        arrays : dict of str to numpy.ndarray
+            The run's state; finished images must not have left it, unless it is resumed.
+        row : dict of str to numpy.ndarray, optional
+            Columns of the trace at the start; None where the trace was adopted.
+        """
+
+        def lay_out() -> None:
+            if row is not None:
+                self._lay_out_trace(row)
+            self._slots = Slots.create(self._file.create_group("checkpoint"), arrays)
+            self._file.swmr_mode = True
+            os.replace(self._part, self.path)
+
+        self._guard(lay_out)
 
     def append(self, iteration: int, row: dict[str, np.ndarray], image: Callable[[], torch.Tensor]) -> None:
         """Add an iteration to the trace.
@@ -91,12 +154,10 @@ class RunWriter:
         image : callable
             Returns the current images; called only when a snapshot is due.
         """
-        if iteration == 0:
-            self._lay_out_trace(row)
         self._rows.append((iteration, row))
         if self.snapshot_every is not None and iteration % self.snapshot_every == 0:
-            self._guard(lambda: self._snapshot(iteration, image()))
-        if time.monotonic() - self._last_flush >= self.flush_seconds:
+            self._guard(lambda: self._snapshot(iteration, image().cpu().numpy()))
+        if self._slots is not None and time.monotonic() - self._last_flush >= self.flush_seconds:
             self.flush()
 
     def flush(self) -> None:
@@ -104,8 +165,25 @@ class RunWriter:
         self._guard(self._flush)
         self._last_flush = time.monotonic()
 
+    @property
+    def checkpoint_due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        wait = max(self.checkpoint_seconds, self._checkpoint_cost / CHECKPOINT_SHARE)
+        return time.monotonic() - self._last_checkpoint >= wait
+
+    def checkpoint(self, arrays: Arrays, iteration: int) -> None:
+        """Write the run's state; the trace up to it is written first."""
+        began = time.monotonic()
+        self.flush()
+        assert self._slots is not None
+        slots = self._slots
+        self._guard(lambda: slots.write(arrays, iteration))
+        self._last_checkpoint = time.monotonic()
+        # A test that asks for a checkpoint every iteration gets it: only the default interval gives way.
+        self._checkpoint_cost = self._last_checkpoint - began if self.checkpoint_seconds > 0 else 0.0
+
     def finish(self, result: Result, status: str) -> None:
-        """Write best and final iterates and the status.
+        """Write best and final iterates and the status; a finished run loses its checkpoints.
 
         Parameters
         ----------
@@ -118,17 +196,41 @@ class RunWriter:
 
     def close(self) -> None:
         """Close the file; further calls do nothing."""
-        if self._file:
-            self._file.close()
+        try:
+            if self._file:
+                self._file.close()
+        except (OSError, RuntimeError, ValueError):
+            # The disk already failed, which was reported; what was flushed before stays readable.
+            pass
+        finally:
+            self._part.unlink(missing_ok=True)
 
     def _guard(self, write: Callable[[], None]) -> None:
-        """Turn a failing disk into one clear error."""
+        """Run a piece of writing on the clock; turn a failing disk into one clear error."""
+        began = time.perf_counter()
         try:
+            self._check_place()
             write()
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
+            if isinstance(error, RecordError):
+                raise
             raise RecordError(f"record: writing {self.path} failed: {error}") from error
+        finally:
+            self.seconds += time.perf_counter() - began
 
-    def _lay_out(self, config: dict[str, Any], objective: Objective) -> None:
+    def _check_place(self) -> None:
+        """Notice a file that was removed or may no longer be written, which an open file would not tell."""
+        place = self._part if self._part.exists() else self.path
+        try:
+            gone = os.stat(place).st_ino != self._inode
+        except OSError:
+            gone = True
+        if gone:
+            raise RecordError(f"record: {self.path} was removed or replaced while the run was writing it")
+        if not os.access(place, os.W_OK) or not os.access(place.parent, os.W_OK):
+            raise RecordError(f"record: permission to write {self.path} was lost")
+
+    def _lay_out(self, config: dict[str, Any], objective: Objective, start: dict[str, torch.Tensor]) -> None:
         file, n = self._file, len(objective)
         file.attrs.update(
             {
@@ -136,11 +238,14 @@ class RunWriter:
                 "default": "trace",
                 "schema": SCHEMA,
                 "flowsolve_version": __version__,
-                "status": "running",
                 "created": datetime.now(timezone.utc).isoformat(),
                 "run_id": str(uuid.uuid4()),
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
             }
         )
+        file.create_dataset("status", (), "S16", data=np.bytes_("running"))
+        file.create_dataset("seconds", (), "f8", data=0.0)
         file.create_group("config").attrs["json"] = json.dumps(config)
         problem = objective.problem
         group = file.create_group("problem")
@@ -149,6 +254,8 @@ class RunWriter:
         if problem.x_true is not None:
             group["x_true"] = problem.x_true.cpu().numpy()
         dtype = group["y"].dtype
+        for name, tensor in start.items():
+            file[f"start/{name}"] = tensor.cpu().numpy()
         for name in ("best", "final"):
             iterate = file.create_group(name)
             iterate.create_dataset("x", (n, *objective.shape), dtype, fillvalue=np.nan)
@@ -174,41 +281,51 @@ class RunWriter:
             data.attrs["interpretation"] = "spectrum"
             if name in UNITS:
                 data.attrs["units"] = UNITS[name]
-        self._file.swmr_mode = True
 
-    def _snapshot(self, iteration: int, x: torch.Tensor) -> None:
+    def _snapshot(self, iteration: int, x: np.ndarray) -> None:
         group = self._file["snapshots"]
         count = group["iteration"].shape[0]
         group["x"].resize(count + 1, axis=0)
+        group["x"][count] = x
         group["iteration"].resize(count + 1, axis=0)
-        group["x"][count] = x.cpu().numpy()
         group["iteration"][count] = iteration
 
     def _flush(self) -> None:
         if self._rows:
-            trace, start = self._file["trace"], self._written
-            stop = start + len(self._rows)
-            for name in self._rows[0][1]:
-                block = np.stack([row[name] for _, row in self._rows], axis=1)
-                trace[name].resize(stop, axis=1)
-                trace[name][:, start:stop] = block
-            # The axis is extended last: a reader that trusts its length never sees a column too short.
-            trace["iteration"].resize(stop, axis=0)
-            trace["iteration"][start:stop] = [iteration for iteration, _ in self._rows]
-            self._rows, self._written = [], stop
+            names = self._rows[0][1]
+            self._extend_trace(
+                np.array([iteration for iteration, _ in self._rows]),
+                {name: np.stack([row[name] for _, row in self._rows], axis=1) for name in names},
+            )
+            self._rows = []
         self._file.flush()
+
+    def _extend_trace(self, iterations: np.ndarray, columns: dict[str, np.ndarray]) -> None:
+        trace, start, stop = self._file["trace"], self._written, self._written + len(iterations)
+        for name, block in columns.items():
+            trace[name].resize(stop, axis=1)
+            trace[name][:, start:stop] = block
+        # The axis is extended last: a reader that trusts its length never sees a column too short.
+        trace["iteration"].resize(stop, axis=0)
+        trace["iteration"][start:stop] = iterations
+        self._written = stop
 
     def _finish(self, result: Result, status: str) -> None:
         self._flush()
+        file = self._file
         self._write_iterate("best", result.best)
         self._write_iterate("final", result.final)
-        self._file["final/status"][:] = np.array(result.status, dtype="S24")
-        self._file.flush()
-        self._file.close()
-        # Attributes cannot change in single-writer mode: the file is opened once more for the status.
-        with h5py.File(self.path, "r+", libver="latest") as file:
-            file.attrs["status"] = status
-            file.attrs["seconds"] = result.seconds
+        file["final/status"][:] = np.array(result.status, dtype="S24")
+        file["seconds"][()] = result.seconds
+        file["status"][()] = np.bytes_(status)
+        file.close()
+        if status == "finished":
+            with h5py.File(self.path) as whole, h5py.File(self._part, "w") as compact:
+                compact.attrs.update(whole.attrs)
+                for name in whole:
+                    if name != "checkpoint":
+                        whole.copy(name, compact)
+            os.replace(self._part, self.path)
 
     def _write_iterate(self, name: str, iterate: Iterate) -> None:
         group = self._file[name]
@@ -216,3 +333,7 @@ class RunWriter:
         group["z"][...] = iterate.z.cpu().numpy()
         group["value"][...] = iterate.value
         group["iteration"][...] = iterate.iteration
+
+
+def _columns(trace: h5py.Group) -> dict[str, h5py.Dataset]:
+    return {name: data for name, data in trace.items() if name not in ("iteration", "image")}

@@ -39,6 +39,8 @@ class Adam(Solver):
         Steps over which the learning rate falls.
     """
 
+    state_type = AdamState
+
     lr: float | None = None
     beta1: float = 0.9
     beta2: float = 0.999

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 
@@ -59,7 +59,15 @@ class State:
 
 @dataclass(frozen=True)
 class Solver(ABC):
-    """A solver with its options as dataclass fields; see the module docstring."""
+    """A solver with its options as dataclass fields; see the module docstring.
+
+    Attributes
+    ----------
+    state_type : type
+        Class of its states, by which a run is continued from a checkpoint.
+    """
+
+    state_type: ClassVar[type[State]] = State
 
     @abstractmethod
     def init(self, objective: Objective, u: torch.Tensor) -> State:

@@ -68,6 +68,8 @@ class ForwardBackward(Solver):
         Evaluations an image may spend on one backtracking.
     """
 
+    state_type = ForwardBackwardState
+
     split: str = "auto"
     momentum: str = "chambolle-dossal"
     a: float = 3.0

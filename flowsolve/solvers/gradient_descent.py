@@ -39,6 +39,8 @@ class GradientDescent(Solver):
         Evaluations an image may spend on one search.
     """
 
+    state_type = GradientDescentState
+
     search: str = "barzilai-borwein"
     step_size: float | None = None
     memory: int = 10

@@ -54,6 +54,8 @@ class LBFGS(Solver):
         Evaluations an image may spend on one search.
     """
 
+    state_type = LBFGSState
+
     history: int = 20
     sufficient_decrease: float = 1e-4
     curvature: float = 0.9

@@ -1,5 +1,7 @@
 """Every operator passes the kit, and the kit notices operators that are wrong."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
@@ -91,6 +93,54 @@ def test_shape_fault_is_found():
 def test_report_reads_as_a_line():
     report = kit.check_adjoint(Wrong("adjoint"))[0]
     assert str(report).startswith("FAIL adjoint [numpy float64 batch ()]: expected relative error <= 1e-12")
+
+
+def test_a_wrong_adjoint_is_shown_by_one_pixel_and_one_measured_value():
+    report = kit.check_adjoint(Wrong("adjoint"))[0]
+    assert report.found.startswith("6.8e-02; smallest failing case: x = 0 but 1 at (")
+    assert report.found.endswith("<Ax, y> = 2, <x, A^T y> = 1")
+
+
+def test_an_operator_that_raises_fails_the_check_it_raises_in():
+    reports = kit.check(Wrong("shape"), ["numpy"])
+    failed = {r.name: r for r in reports if not r.passed}
+    assert "shapes" in failed and failed["adjoint"].found.startswith("ValueError: ")
+    assert failed["adjoint"].expected == "no error"
+
+
+class TestBlur(kit.OperatorConformance):
+    namespaces: ClassVar = ["numpy", "torch"]
+
+    def make_operator(self):
+        return Blur.uniform(3, (2, 5, 6), "reflect")
+
+
+@pytest.mark.parametrize(
+    ("fault", "test"),
+    [
+        ("adjoint", "test_adjoint"),
+        ("offset", "test_linearity"),
+        ("shape", "test_shapes_and_batches"),
+        ("dtype", "test_dtype_and_device"),
+        ("mutation", "test_no_mutation"),
+        ("norm", "test_lipschitz"),
+        ("closed form", "test_closed_forms"),
+    ],
+)
+def test_the_base_class_fails_with_the_reports(fault, test):
+    class Case(kit.OperatorConformance):
+        namespaces: ClassVar = ["numpy"]
+
+        def make_operator(self):
+            return Wrong(fault)
+
+    with pytest.raises(AssertionError, match=r"(?s)Wrong\(\(1, 3, 4\) -> \(1, 3, 4\)\) fails\nFAIL"):
+        getattr(Case(), test)()
+
+
+def test_the_base_class_asks_for_an_operator():
+    with pytest.raises(NotImplementedError, match="OperatorConformance must define make_operator"):
+        kit.OperatorConformance().test_adjoint()
 
 
 def test_assert_conforms_lists_failures():

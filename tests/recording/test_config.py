@@ -5,10 +5,10 @@ from helpers import make_problem
 
 import flowsolve as fs
 from flowsolve import operators as ops
-from flowsolve.driver import make_criterion
 from flowsolve.functionals import TotalVariation
 from flowsolve.recording.config import describe_run, solver_name
 from flowsolve.solvers import Adam, Solver
+from flowsolve.stopping import make_criterion
 
 
 def test_config_is_json_and_rebuilds_the_operator(tiny_prior):

@@ -19,9 +19,9 @@ def test_record_has_all_groups_and_the_same_trace(objective, tmp_path):
     result = fs.solve(objective, max_iter=7, rtol=None, record=path, seed=5)
     assert result.record == path
     with h5py.File(path) as file:
-        assert file.attrs["schema"] == 1 and file.attrs["status"] == "finished"
+        assert file.attrs["schema"] == 1 and file["status"][()] == b"finished"
         assert {"flowsolve_version", "created", "run_id"} <= set(file.attrs)
-        assert set(file) == {"config", "problem", "trace", "best", "final"}
+        assert set(file) == {"config", "problem", "trace", "best", "final", "status", "seconds"}
         assert file["trace/iteration"][()].tolist() == list(range(8))
         for name, column in result.trace.items():
             np.testing.assert_array_equal(file[f"trace/{name}"][()].T, column)
@@ -32,7 +32,7 @@ def test_record_has_all_groups_and_the_same_trace(objective, tmp_path):
         config = json.loads(file["config"].attrs["json"])
     assert config["solver"]["name"] == "lbfgs" and config["solver"]["options"]["history"] == 20
     assert config["initialiser"] == {"name": "zeros", "seed": 5}
-    assert config["prior"] == {"name": "tiny", "sha256": objective.prior.sha256}
+    assert config["prior"] == {"name": "tiny", "source": None, "sha256": objective.prior.sha256}
     assert config["objective"]["phi"] == "nll" and config["limits"]["max_iter"] == 7
     assert config["dtype"] == "float64" and config["versions"]["torch"]
 
@@ -85,7 +85,7 @@ def test_an_error_inside_the_run_closes_the_record_with_what_was_reached(error, 
 
     with pytest.raises(error):
         fs.solve(objective, max_iter=9, rtol=None, record=tmp_path / "run.h5", callback=callback)
-    record = fs.read_run(tmp_path / "run.h5")
+    record = fs.open_run(tmp_path / "run.h5")
     assert record.status == status
     assert record.trace["value"].shape == (5, 3)
     assert np.isfinite(record.best["x"]).all()
@@ -97,7 +97,7 @@ def test_a_record_being_written_can_be_read(objective, tmp_path):
 
     def callback(progress):
         run.writer.flush()
-        lengths.append(len(fs.read_run(tmp_path / "run.h5").trace["iteration"]))
+        lengths.append(len(fs.open_run(tmp_path / "run.h5").trace["iteration"]))
 
     limits = {"max_iter": 4, "max_evaluations": None, "max_seconds": None, "rtol": None}
     run = fs.Run(objective, fs.solvers.make_solver("adam"), torch.zeros(3, 192), limits=limits)

@@ -1,0 +1,61 @@
+"""What a baseline is, and where baselines are looked up by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from ..errors import ArgumentError
+from ..problem import InverseProblem
+from ..registry import Registry
+
+Baseline = Callable[[InverseProblem], torch.Tensor]
+
+registry: Registry[Baseline] = Registry("baseline", "flowsolve.baselines")
+
+#: Which baselines each task is compared with.
+TASKS = {
+    "deblur": ("tikhonov", "tikhonov-best", "tikhonov-gradient", "tikhonov-gradient-best", "total-variation"),
+    "super-resolution": ("bicubic", "back-projection", "total-variation"),
+    "inpaint-random": ("harmonic", "total-variation"),
+    "inpaint-box": ("harmonic", "total-variation"),
+    "denoise": ("total-variation", "non-local-means"),
+}
+
+#: Baselines that look at the truth.
+ORACLES = ("tikhonov-best", "tikhonov-gradient-best")
+
+
+def for_task(task: str, *, truth: bool = True) -> dict[str, Baseline]:
+    """Return the baselines of a task by name.
+
+    Parameters
+    ----------
+    task : str
+        A task's name.
+    truth : bool
+        Whether the truth is known; without it the oracles are left out.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such task.
+    """
+    if task not in TASKS:
+        raise ArgumentError("task", repr(task), ", ".join(TASKS))
+    names = [name for name in TASKS[task] if truth or name not in ORACLES]
+    return {name: registry.get(name) for name in names}
+
+
+def constant_fit(problem: InverseProblem) -> torch.Tensor:
+    """Return for each image the constant colour c that minimises ‖Ac − y‖², as images (N, C, H, W)."""
+    operator, y = problem.operator, problem.y
+    shape, n = operator.dim_shape, len(problem)
+    units = torch.eye(shape[0], dtype=y.dtype, device=y.device)
+    colours = [units[c].reshape(-1, 1, 1).expand(n, *shape).contiguous() for c in range(shape[0])]
+    columns = torch.stack([operator.apply(colour).flatten(1) for colour in colours], 2).double()
+    # Through the normal equations' pseudo-inverse: a colour that is not measured at all stays 0.
+    normal = torch.linalg.pinv(columns.mT @ columns, hermitian=True)
+    fitted = (normal @ (columns.mT @ y.flatten(1).double()[..., None]))[..., 0]
+    return fitted.to(y.dtype).reshape(n, shape[0], 1, 1).expand(n, *shape).contiguous()

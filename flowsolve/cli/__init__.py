@@ -1,0 +1,84 @@
+"""The command line: one file for each command, and one place where errors become one line.
+
+Nothing here imports torch until a command needs it, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from ..errors import FlowsolveError
+from .check_operator import check_operator
+from .compare import compare
+from .demo import demo
+from .list import list_names
+from .rerun import rerun
+from .resume import resume
+from .show import show
+from .solve import solve
+from .watch import watch
+
+__all__ = ["app", "main"]
+
+INTERRUPTED = 130
+"""Exit code after an interruption, as shells have it."""
+
+# The common base of a command line's errors. Taken from where typer exports one of them, because newer
+# versions of typer carry their own copy of click.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(
+    name="flowsolve",
+    help="Restore images from y = A x + n with a normalizing flow as the prior.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("solve", no_args_is_help=True)(solve)
+app.command("demo")(demo)
+app.command("list")(list_names)
+app.command("show", no_args_is_help=True)(show)
+app.command("watch", no_args_is_help=True)(watch)
+app.command("resume", no_args_is_help=True)(resume)
+app.command("rerun", no_args_is_help=True)(rerun)
+app.command("compare", no_args_is_help=True)(compare)
+app.command("check-operator", no_args_is_help=True)(check_operator)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Arguments; by default those of the process.
+
+    Returns
+    -------
+    int
+        0; 2 for a bad argument or a file that cannot be read or written, after one line on standard
+        error; 130 if interrupted.
+    """
+    try:
+        code = app(arguments, standalone_mode=False)
+    except (FlowsolveError, OSError) as error:
+        return _fail(str(error))
+    except _UsageError as error:
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        # Asked for help by giving nothing, typer has printed it already.
+        return _fail(message) if message else 2
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    # Newer versions of typer return the code of an interruption instead of raising it.
+    if code == INTERRUPTED:
+        print("flowsolve: interrupted; a record that was begun holds what was reached", file=sys.stderr)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str) -> int:
+    """Print one line, whatever line breaks the message has, and return the code for bad input."""
+    print("flowsolve: " + " ".join(message.split()), file=sys.stderr)
+    return 2

@@ -1,0 +1,28 @@
+"""``flowsolve compare``: several runs on a common axis of cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    records: Annotated[list[Path], typer.Argument(metavar="RUN.h5...", help="Records of runs.")],
+    axis: Annotated[
+        str, typer.Option(help="iterations, evaluations, flow (network passes) or seconds.")
+    ] = "evaluations",
+    out: Annotated[Path | None, typer.Option(help="Write the figure to this PNG or PDF file.")] = None,
+) -> None:
+    """Compare recorded runs of the same images: a table and a figure."""
+    from ..recording import open_run
+    from ..report.compare import compare_runs, comparison_figure
+    from ..report.figure import save_figure
+    from .tables import print_comparison
+
+    compared = compare_runs([open_run(path) for path in records], axis)
+    print_comparison(compared, axis)
+    if out is not None:
+        save_figure(comparison_figure(compared, axis), out)
+        print(f"written to {out}")

@@ -1,0 +1,131 @@
+"""What a finished run leaves in its folder, and the summary of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arrays import to_numpy
+from ..images import write_png
+from ..metrics import WINDOW, psnr, ssim
+from ..report import Panel, restoration_figure, save_figure, worst
+
+if TYPE_CHECKING:
+    from .pipeline import Outcome
+
+#: Most images in a figure.
+ROWS = 6
+
+
+def write_files(outcome: Outcome) -> None:
+    """Write restored images, figure and summary beside the record."""
+    folder, files = outcome.folder, [outcome.folder.record]
+    for name, x in zip(outcome.names, outcome.restored, strict=True):
+        write_png(folder.image(name), x)
+        files.append(folder.image(name))
+    save_figure(draw(outcome), folder.figure)
+    files.append(folder.figure)
+    folder.write_summary({**summary(outcome), "images": per_image(outcome)}, files)
+
+
+def summary(outcome: Outcome) -> dict[str, Any]:
+    """Return what ``--json`` prints: settings, means over the images, how the images ended."""
+    request, result, objective = outcome.request, outcome.result, outcome.objective
+    quality = metrics(outcome, outcome.restored)
+    means = {name: metrics(outcome, x) for name, x in outcome.baselines.items()}
+    return {
+        "task": request.task,
+        "sigma": outcome.problem.sigma,
+        "formulation": request.formulation,
+        "phi": objective.phi,
+        "lam": objective.lam,
+        "solver": request.solver,
+        "init": outcome.start,
+        "prior": objective.prior.name,
+        "n_images": len(outcome.names),
+        "psnr_mean": _number(np.mean(quality["psnr"])) if quality else None,
+        "psnr_std": _number(np.std(quality["psnr"])) if quality else None,
+        "ssim_mean": _number(np.mean(quality["ssim"])) if quality else None,
+        "baseline": {name: _number(np.mean(m["psnr"])) if m else None for name, m in means.items()},
+        "objective_mean": _number(np.mean(result.value)),
+        "evaluations_mean": _number(np.mean(result.counts["evaluations"])),
+        "iterations_mean": _number(np.mean(result.iterations)),
+        "seconds": _number(result.seconds),
+        "status": dict(Counter(result.status)),
+        "record": str(outcome.folder.record),
+    }
+
+
+def per_image(outcome: Outcome) -> list[dict[str, Any]]:
+    """Return name, quality, objective, cost and status of each image."""
+    result, quality = outcome.result, metrics(outcome, outcome.restored)
+    return [
+        {
+            "name": name,
+            "psnr": _number(quality["psnr"][i]) if quality else None,
+            "ssim": _number(quality["ssim"][i]) if quality else None,
+            "objective": _number(result.value[i]),
+            "evaluations": int(result.counts["evaluations"][i]),
+            "iterations": int(result.iterations[i]),
+            "status": result.status[i],
+        }
+        for i, name in enumerate(outcome.names)
+    ]
+
+
+def metrics(outcome: Outcome, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Return PSNR and SSIM of images against the truth; nothing where it is not known."""
+    truth = outcome.problem.x_true
+    if truth is None:
+        return {}
+    reference = to_numpy(truth)
+    large = min(x.shape[-2:]) >= WINDOW
+    return {"psnr": psnr(x, reference), "ssim": ssim(x, reference) if large else np.full(len(x), np.nan)}
+
+
+def draw(outcome: Outcome) -> Any:
+    """Return the figure of a run: its worst images, each beside the best classical restoration."""
+    problem, restored = outcome.problem, outcome.restored
+    quality = metrics(outcome, restored)
+    decibels = quality.get("psnr")
+    panels, error, baseline = [], None, None
+    if problem.x_true is not None:
+        truth = to_numpy(problem.x_true)
+        panels.append(Panel("truth", truth))
+        error = np.abs(np.clip(restored, 0, 1) - truth).mean(axis=1)
+    panels.append(_degraded(outcome))
+    if outcome.baselines:
+        means = {name: metrics(outcome, x).get("psnr") for name, x in outcome.baselines.items()}
+        known = {name: float(np.mean(values)) for name, values in means.items() if values is not None}
+        name = max(known, key=lambda n: known[n]) if known else next(iter(outcome.baselines))
+        panels.append(Panel(name, outcome.baselines[name], means[name]))
+        baseline = (name, known[name]) if known else None
+    panels.append(Panel("restored", restored, decibels))
+    rows = worst(decibels, outcome.result.value, ROWS)
+    request = outcome.request
+    method = f"{request.formulation} ({outcome.objective.phi}), {request.solver} from {outcome.start}"
+    title = f"{request.task}, σ = {problem.sigma:g}: {method}"
+    if len(outcome.names) > len(rows):
+        title += f"; the worst {len(rows)} of {len(outcome.names)} images"
+    trace = outcome.result.trace
+    return restoration_figure(
+        panels, outcome.names, trace, rows=rows, error=error, baseline=baseline, title=title
+    )
+
+
+def _degraded(outcome: Outcome) -> Panel:
+    """Return the measurements as a column; missing pixels are a pale blue that faces have nowhere."""
+    problem = outcome.problem
+    y = to_numpy(problem.y)
+    support = problem.operator.support
+    hidden = np.array([0.62, 0.80, 0.95])[: y.shape[1], None, None]
+    shown = y if support is None else np.where(np.asarray(support) > 0, y, hidden)
+    comparable = problem.x_true is not None and support is None and y.shape == problem.x_true.shape
+    return Panel("degraded", shown, metrics(outcome, y)["psnr"] if comparable else None)
+
+
+def _number(value: Any) -> float | None:
+    """Return a float that JSON can hold, or None."""
+    return float(value) if np.isfinite(value) else None

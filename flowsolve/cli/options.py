@@ -1,0 +1,27 @@
+"""Options that more than one command has, each written down once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Formulation = Annotated[str, typer.Option(help="analysis (over images) or synthesis (over latents).")]
+Phi = Annotated[
+    str | None,
+    typer.Option(
+        help="Prior term: nll (negative log-density; for analysis) or latent (squared norm; for synthesis)."
+    ),
+]
+Lam = Annotated[str, typer.Option(help="Weight of the prior: map (from sigma) or a number.")]
+SolverName = Annotated[str, typer.Option("--solver", help="Solver (see `list solvers`).")]
+Prior = Annotated[str, typer.Option(help="Name (see `list priors`) or .safetensors file of the prior.")]
+MaxIter = Annotated[int, typer.Option(help="Most iterations.")]
+MaxEvaluations = Annotated[int | None, typer.Option(help="Most evaluations of the objective, per image.")]
+MaxSeconds = Annotated[float | None, typer.Option(help="Most seconds of solver time.")]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1, ...")]
+DataType = Annotated[str, typer.Option("--dtype", help="float32 or float64.")]
+Seed = Annotated[int, typer.Option(help="Seed of masks, noise and random starts.")]
+Threads = Annotated[int | None, typer.Option(help="Threads to compute with; default: torch's.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the run that the output folder has in it.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, no tables.")]

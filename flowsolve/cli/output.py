@@ -1,0 +1,104 @@
+"""The output folder of a run: what may be written, what may be replaced, what is ours.
+
+The names of the files a run wrote are kept in its ``summary.json``, so that a later run with
+``--force`` removes those and no others.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ..errors import ArgumentError
+
+RECORD, FIGURE, SUMMARY, IMAGES = "run.h5", "figure.png", "summary.json", "restored"
+
+
+class OutputFolder:
+    """A folder that one run is written to.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The folder; made when the run begins.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def record(self) -> Path:
+        """The HDF5 record."""
+        return self.path / RECORD
+
+    @property
+    def figure(self) -> Path:
+        """The figure."""
+        return self.path / FIGURE
+
+    @property
+    def summary(self) -> Path:
+        """The JSON summary."""
+        return self.path / SUMMARY
+
+    def image(self, name: str) -> Path:
+        """Return the file of a restored image, the name freed of what file names should not have."""
+        return self.path / IMAGES / (re.sub(r"[^\w.\- ]", "_", name) + ".png")
+
+    def check(self, *, force: bool) -> None:
+        """Refuse a folder that is a file, or has a run in it that must not be replaced.
+
+        Parameters
+        ----------
+        force : bool
+            Whether a run may be replaced.
+
+        Raises
+        ------
+        ArgumentError
+            If the folder cannot be used; nothing has been changed.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise ArgumentError("out", f"{self.path}, which is a file", "a folder, which need not exist")
+        present = [p.name for p in (self.record, self.figure, self.summary, self.path / IMAGES) if p.exists()]
+        if present and not force:
+            given = f"{self.path}, which has a run in it ({', '.join(present)})"
+            raise ArgumentError("out", given, "a folder without a run, or --force to replace the run")
+
+    def begin(self) -> None:
+        """Make the folder, find out whether it can be written to, and remove the files of an earlier run.
+
+        Raises
+        ------
+        ArgumentError
+            If it cannot be written to.
+        """
+        try:
+            (self.path / IMAGES).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+            for old in self._written_before():
+                old.unlink(missing_ok=True)
+        except OSError as error:
+            given = f"{self.path} ({error.strerror or error})"
+            raise ArgumentError("out", given, "a folder that can be written to") from None
+
+    def write_summary(self, summary: dict[str, Any], files: list[Path]) -> None:
+        """Write the summary with the names of the run's files in it."""
+        names = [file.relative_to(self.path).as_posix() for file in files]
+        text = json.dumps({**summary, "files": names}, indent=2, allow_nan=False)
+        self.summary.write_text(text + "\n", encoding="utf-8")
+
+    def _written_before(self) -> list[Path]:
+        """Return the files of the earlier run, as its summary lists them."""
+        try:
+            names = json.loads(self.summary.read_text(encoding="utf-8"))["files"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+        # A summary is a file like any other: what it lists is removed only where a run writes.
+        own = [self.path / name for name in names if isinstance(name, str)]
+        places = (self.path, self.path / IMAGES)
+        return [p for p in own if p.parent in places and p.suffix in (".h5", ".png") and ".." not in p.parts]

@@ -1,0 +1,297 @@
+"""From what was asked on the command line to a restored batch with its files.
+
+Everything that was asked is checked, and every input read, before the output folder is touched.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import initialise, solvers, tasks
+from ..arrays import from_host, to_numpy
+from ..errors import ArgumentError
+from ..flows import FlowPrior, load_prior
+from ..images import ImageSet, read_images, read_kernel, read_mask
+from ..objectives import Analysis, Objective, Synthesis
+from ..problem import InverseProblem, check_sigma, degrade
+from ..result import Result
+from ..run import Run
+from .output import OutputFolder
+from .progress import ProgressLine
+
+#: Prior term of each formulation where none is asked for. Each is the one whose descent ends at the better
+#: images: over images ``latent`` soon drifts to noise of low norm, over latents ``nll`` does.
+PHI = {"analysis": "nll", "synthesis": "latent"}
+
+FORMULATIONS: dict[str, type[Objective]] = {"analysis": Analysis, "synthesis": Synthesis}
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked; the fields are the options of ``flowsolve solve``."""
+
+    images: tuple[Path, ...]
+    task: str
+    out: Path
+    sigma: float | None = None
+    formulation: str = "analysis"
+    phi: str | None = None
+    lam: str = "map"
+    solver: str = "lbfgs"
+    init: str | None = None
+    prior: str = "faces64"
+    limit: int | None = None
+    max_iter: int = 400
+    max_evaluations: int | None = None
+    max_seconds: float | None = None
+    factor: int | None = None
+    kernel_size: int | None = None
+    missing: float | None = None
+    box: int | None = None
+    measured: bool = False
+    mask: Path | None = None
+    kernel: Path | None = None
+    device: str = "cpu"
+    dtype: str = "float32"
+    seed: int = 0
+    threads: int | None = None
+    force: bool = False
+
+    def replaced(self, **changes: Any) -> Request:
+        """Return the request with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run with what it is compared with.
+
+    Attributes
+    ----------
+    request : Request
+        What was asked.
+    problem : InverseProblem
+        The problem, with the truth where it is known.
+    objective : Objective
+        What was minimised.
+    start : str
+        Name of the start.
+    names : list of str
+        Names of the images.
+    result : Result
+        What the solver found.
+    restored : numpy.ndarray, shape (N, C, H, W)
+        The restored images.
+    baselines : dict of str to numpy.ndarray
+        Classical restorations.
+    folder : OutputFolder
+        Where the files are.
+    """
+
+    request: Request
+    problem: InverseProblem
+    objective: Objective
+    start: str
+    names: list[str]
+    result: Result
+    restored: np.ndarray
+    baselines: dict[str, np.ndarray]
+    folder: OutputFolder
+
+
+def run(request: Request, images: ImageSet | None = None) -> Outcome:
+    """Do what was asked, with a progress line on standard error, and write the files.
+
+    Parameters
+    ----------
+    request : Request
+        What was asked.
+    images : ImageSet, optional
+        Images to take instead of reading those of the request.
+
+    Raises
+    ------
+    FlowsolveError
+        If something that was asked cannot be done; the output folder is as it was.
+    """
+    from .files import write_files
+
+    folder = OutputFolder(request.out)
+    task = _check(request)
+    folder.check(force=request.force)
+    if request.threads is not None:
+        torch.set_num_threads(request.threads)
+    prior = load_prior(request.prior, device=request.device, dtype=DTYPES[request.dtype])
+    problem, names = _problem(request, task, prior, images)
+    formulation = FORMULATIONS[request.formulation]
+    objective = formulation(problem, prior, phi=_phi(request), lam=_lam(request.lam))
+    name = task.starts[request.formulation] if request.init is None else request.init
+    start = _start(name, objective, request.seed)
+    limits: dict[str, Any] = {
+        "max_iter": request.max_iter,
+        "max_evaluations": request.max_evaluations,
+        "max_seconds": request.max_seconds,
+        "rtol": 1e-7,
+    }
+    solver = solvers.make_solver(request.solver)
+    run = Run(objective, solver, start, limits=limits, seed=request.seed)
+    folder.begin()
+    run.record_to(folder.record, force=request.force)
+    label = f"{request.task} · {len(problem)} image{'s' if len(problem) > 1 else ''}"
+    limits.pop("rtol")
+    with ProgressLine(label, **limits) as line, run:
+        for progress in run:
+            line.update(progress)
+    result = run.result()
+    truth = problem.x_true is not None
+    classical = {name: to_numpy(f(objective.problem)) for name, f in task.baselines(truth=truth).items()}
+    outcome = Outcome(
+        request=request,
+        problem=objective.problem,
+        objective=objective,
+        start=name,
+        names=names,
+        result=result,
+        restored=to_numpy(result.x),
+        baselines=classical,
+        folder=folder,
+    )
+    write_files(outcome)
+    return outcome
+
+
+def _start(name: str, objective: Objective, seed: int) -> initialise.Start:
+    """Return the start, refused if F is not finite there: an earlier run must not be replaced for nothing."""
+    start = initialise.make_start(name, objective.problem, objective.prior, seed=seed)
+    with torch.no_grad():
+        if start.z is not None:
+            u = objective.from_latent(start.z)
+        else:
+            assert start.x is not None
+            u = objective.from_image(start.x)
+        finite = torch.isfinite(objective.value(u))
+    if not finite.all():
+        given = f"{name!r}, from which F is not finite for {int((~finite).sum())} of {len(finite)} images"
+        raise ArgumentError("init", given, "a start with finite F, for example total-variation or zeros")
+    return start
+
+
+def _check(request: Request) -> tasks.Task:
+    """Check names and numbers that need neither the prior nor the images, and return the task."""
+    task = tasks.registry.get(request.task)
+    for argument, given, choices in (
+        ("formulation", request.formulation, FORMULATIONS),
+        ("dtype", request.dtype, DTYPES),
+    ):
+        if given not in choices:
+            raise ArgumentError(argument, repr(given), " or ".join(choices))
+    solvers.registry.get(request.solver)
+    if request.init is not None:
+        initialise.registry.get(request.init.removeprefix(initialise.ENCODED), "init")
+    _lam(request.lam)
+    if request.sigma is not None:
+        check_sigma(request.sigma)
+    for argument, number, least in (
+        ("limit", request.limit, 1),
+        ("seed", request.seed, 0),
+        ("threads", request.threads, 1),
+        ("max-iter", request.max_iter, 0),
+        ("max-evaluations", request.max_evaluations, 1),
+    ):
+        if number is not None and number < least:
+            raise ArgumentError(argument, number, f"an integer >= {least}")
+    if request.max_seconds is not None and not request.max_seconds > 0:
+        raise ArgumentError("max-seconds", request.max_seconds, "a number > 0")
+    if request.measured:
+        _check_measured(request)
+    return task
+
+
+def _check_measured(request: Request) -> None:
+    """Check that what cannot be known of measurements was said."""
+    if request.sigma is None:
+        raise ArgumentError("sigma", None, "the standard deviation of the noise in the measurements")
+    if request.task == "inpaint-random" and request.mask is None:
+        raise ArgumentError("mask", None, "the file of the mask that the measurements were taken with")
+    if request.task == "deblur" and request.kernel is None and request.kernel_size is None:
+        raise ArgumentError("kernel", None, "the kernel's file, or --kernel-size for a uniform one")
+
+
+def _phi(request: Request) -> str:
+    """Return the prior term that was asked for, or that of the formulation."""
+    return PHI[request.formulation] if request.phi is None else request.phi
+
+
+def _lam(text: str) -> float | str:
+    """Return "map", or the number that was written."""
+    if text == "map":
+        return text
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise ArgumentError("lam", repr(text), "map, or a finite number >= 0")
+    return number
+
+
+def _problem(
+    request: Request, task: tasks.Task, prior: FlowPrior, images: ImageSet | None
+) -> tuple[InverseProblem, list[str]]:
+    """Return the problem, on the prior's device and in its dtype, and the names of its images."""
+    config = prior.config
+    if config.channels != 3:
+        raise ArgumentError("prior", f"{prior.name}, of {config.channels} channels", "a prior of RGB images")
+    options = tasks.TaskOptions(
+        factor=request.factor,
+        kernel_size=request.kernel_size,
+        missing=request.missing,
+        box=request.box,
+        mask=None if request.mask is None else read_mask(request.mask),
+        kernel=None if request.kernel is None else read_kernel(request.kernel),
+    )
+    if images is None:
+        size = None if request.measured else config.size
+        multiple = 1 if request.measured else config.multiple
+        images = read_images(
+            request.images, limit=request.limit, size=size, multiple=multiple, clean=not request.measured
+        )
+    n = len(images.x)
+    height, width = images.x.shape[-2:]
+    if request.measured:
+        height, width = _measured_size(task, prior, (height, width), options)
+    if options.mask is not None and options.mask.ndim == 4 and request.limit is not None:
+        options = dataclasses.replace(options, mask=options.mask[:n])
+    operator = task.operator((3, height, width), n_images=n, seed=request.seed, options=options)
+    sigma = task.sigma if request.sigma is None else request.sigma
+    x = torch.as_tensor(images.x).to(device=prior.device, dtype=prior.dtype)
+    if not request.measured:
+        y = degrade(operator, x, sigma=sigma, seed=request.seed)
+        return InverseProblem(operator, y, sigma=sigma, x_true=x), images.names
+    if operator.support is not None:
+        # What a photograph shows in its holes was not measured.
+        x = x * from_host(np.asarray(operator.support, dtype=np.float64), x)
+    return InverseProblem(operator, x, sigma=sigma), images.names
+
+
+def _measured_size(
+    task: tasks.Task, prior: FlowPrior, size: tuple[int, int], options: tasks.TaskOptions
+) -> tuple[int, int]:
+    """Return height and width of the images that were measured, having asked whether the prior takes them."""
+    height, width = task.image_size(size, options)
+    config = prior.config
+    fits = config.accepts(height, width) if config.size is None else (height, width) == config.size
+    if not fits:
+        given = f"measurements of {size[1]}x{size[0]} pixels, that is, images of {width}x{height}"
+        accepted = f"images of {config.size[1]}x{config.size[0]}" if config.size else ""
+        accepted = accepted or f"images whose width and height are multiples of {config.multiple}"
+        raise ArgumentError("images", given, accepted)
+    return height, width

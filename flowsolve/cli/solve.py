@@ -1,0 +1,107 @@
+"""``flowsolve solve``: degrade clean images, or take measurements, and restore them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import (
+    DataType,
+    Device,
+    Force,
+    Formulation,
+    Json,
+    Lam,
+    MaxEvaluations,
+    MaxIter,
+    MaxSeconds,
+    Phi,
+    Prior,
+    Seed,
+    SolverName,
+    Threads,
+)
+
+
+def solve(
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE...", help="PNG, JPEG, WebP or .npy files, folders or zips of them."),
+    ],
+    task: Annotated[
+        str, typer.Option(help="deblur, super-resolution, inpaint-random, inpaint-box or denoise.")
+    ],
+    sigma: Annotated[
+        float | None,
+        typer.Option(help="Standard deviation of the noise (images in [0, 1]); else the task's."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("flowsolve-out"),
+    formulation: Formulation = "analysis",
+    phi: Phi = None,
+    lam: Lam = "map",
+    solver: SolverName = "lbfgs",
+    init: Annotated[
+        str | None, typer.Option(help="Start (see `list initialisers`); else the task's.")
+    ] = None,
+    prior: Prior = "faces64",
+    limit: Annotated[int | None, typer.Option(help="Read no more than so many images.")] = None,
+    max_iter: MaxIter = 400,
+    max_evaluations: MaxEvaluations = None,
+    max_seconds: MaxSeconds = None,
+    factor: Annotated[int | None, typer.Option(help="Factor of super-resolution (2).")] = None,
+    kernel_size: Annotated[int | None, typer.Option(help="Side of the uniform blur (7).")] = None,
+    missing: Annotated[float | None, typer.Option(help="Fraction of missing pixels (0.6).")] = None,
+    box: Annotated[int | None, typer.Option(help="Side of the hole (21).")] = None,
+    measured: Annotated[
+        bool, typer.Option("--measured", help="The images are measurements: do not degrade them.")
+    ] = False,
+    mask: Annotated[
+        Path | None, typer.Option(help="Mask: an image, bright where measured, or a .npy file.")
+    ] = None,
+    kernel: Annotated[Path | None, typer.Option(help="Blur kernel: an image or a .npy file.")] = None,
+    device: Device = "cpu",
+    dtype: DataType = "float32",
+    seed: Seed = 0,
+    threads: Threads = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Restore images and write the record, the restored images and a figure.
+
+    Clean images are degraded first, so that the result can be compared with the truth and with
+    classical restorations; with --measured they are restored as they are.
+    """
+    from .pipeline import Request, run
+    from .tables import print_outcome
+
+    request = Request(
+        images=tuple(images),
+        task=task,
+        sigma=sigma,
+        out=out,
+        formulation=formulation,
+        phi=phi,
+        lam=lam,
+        solver=solver,
+        init=init,
+        prior=prior,
+        limit=limit,
+        max_iter=max_iter,
+        max_evaluations=max_evaluations,
+        max_seconds=max_seconds,
+        factor=factor,
+        kernel_size=kernel_size,
+        missing=missing,
+        box=box,
+        measured=measured,
+        mask=mask,
+        kernel=kernel,
+        device=device,
+        dtype=dtype,
+        seed=seed,
+        threads=threads,
+        force=force,
+    )
+    print_outcome(run(request), as_json=json)

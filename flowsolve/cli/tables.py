@@ -1,0 +1,193 @@
+"""What is printed on standard output: tables for people, one JSON object for programs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..recording import RunRecord
+    from ..recording.resume import Repetition
+    from ..report.compare import Comparison
+    from .pipeline import Outcome
+
+#: Most images that ``show`` lists one by one.
+LISTED = 20
+
+
+def console() -> Console:
+    """Return a console on standard output, made anew so that redirection is seen."""
+    return Console(highlight=False)
+
+
+def print_names(kind: str, names: dict[str, str]) -> None:
+    """Print names with their one-line summaries."""
+    table = Table("name", "what it is", title=kind, title_justify="left", box=None, pad_edge=False)
+    for name, text in names.items():
+        table.add_row(f"[bold]{name}[/bold]", text.replace("[", r"\["))
+    console().print(table)
+
+
+def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
+    """Print the outcome of a run, as tables or as one JSON object."""
+    from .files import metrics, summary
+
+    if as_json:
+        print(json.dumps(summary(outcome), allow_nan=False))
+        return
+    said, out = summary(outcome), console()
+    ends = ", ".join(f"{count} {status}" for status, count in said["status"].items())
+    if outcome.problem.x_true is not None:
+        n = said["n_images"]
+        table = Table(title=f"{said['task']}, sigma {said['sigma']:g}, {n} image{'s' if n > 1 else ''}")
+        for heading in ("", "PSNR (dB)", "± std", "SSIM"):
+            table.add_column(heading, justify="left" if not heading else "right")
+        rows = {f"flow: {said['formulation']} {said['phi']}, {said['solver']}": outcome.restored}
+        for place, (name, x) in enumerate((rows | outcome.baselines).items()):
+            values = metrics(outcome, x)
+            cells = [f"{np.mean(values['psnr']):.2f}", f"{np.std(values['psnr']):.2f}"]
+            cells.append(f"{np.mean(values['ssim']):.4f}")
+            table.add_row(name, *cells, style="bold" if place == 0 else None, end_section=place == 0)
+        out.print(table)
+    out.print(
+        f"objective {said['objective_mean']:.6g}, {said['iterations_mean']:.0f} iterations and "
+        f"{said['evaluations_mean']:.0f} evaluations an image, {said['seconds']:.1f} s; {ends}"
+    )
+    written = "run.h5, figure.png, summary.json, restored/"
+    out.print(f"written to {outcome.folder.path}: {written}", soft_wrap=True)
+
+
+def print_outcomes_json(outcomes: list[Outcome]) -> None:
+    """Print one JSON object with the outcome of each task under the task's name."""
+    from .files import summary
+
+    print(json.dumps({o.request.task: summary(o) for o in outcomes}, allow_nan=False))
+
+
+def print_record(record: RunRecord) -> None:
+    """Print what a record says of its run."""
+    out, config = console(), record.config
+    out.print(f"[bold]{record.path}[/bold]: {record.status}", soft_wrap=True)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for name, text in _settings(record).items():
+        table.add_row(name, text.replace("[", r"\["))
+    out.print(table)
+    if "value" not in record.trace or not len(record.trace["value"]):
+        out.print("no iteration has been recorded yet")
+        return
+    ends = ", ".join(f"{count} {status}" for status, count in Counter(_statuses(record)).items())
+    seconds = float(np.max(record.trace["seconds"][-1]))
+    out.print(f"after {len(record.trace['value']) - 1} iterations, {seconds:.1f} s: {ends}\n")
+    out.print(_images_table(record))
+    n = config["n_images"]
+    if n > LISTED:
+        out.print(f"the first {LISTED} of {n} images; the means are of all")
+
+
+def print_comparison(compared: Sequence[Comparison], axis: str) -> None:
+    """Print where runs stand at their end and at the largest cost that all of them reached."""
+    common = min(float(run.cost[-1]) for run in compared)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("run", overflow="fold", min_width=12)
+    for heading in ("status", axis, "F", "PSNR", f"F at {common:.4g}", f"PSNR at {common:.4g}"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for run in compared:
+        psnr = "" if run.psnr is None else f"{run.psnr[-1]:.2f}"
+        common_psnr = "" if run.at_common[1] is None else f"{run.at_common[1]:.2f}"
+        ends = (run.status, f"{run.cost[-1]:.4g}", f"{run.value[-1]:.6g}", psnr)
+        table.add_row(run.label.replace("[", r"\["), *ends, f"{run.at_common[0]:.6g}", common_psnr)
+    console().print(table)
+
+
+def print_repetition(repetition: Repetition) -> None:
+    """Print whether a repeated run agreed with its record, and what has changed since."""
+    out, (then, now) = console(), repetition.iterations
+    if repetition.identical:
+        out.print(f"identical: {now} iterations agree bit by bit with the {then} recorded")
+    else:
+        out.print(f"different: {then} iterations recorded, {now} now")
+        for name, difference in repetition.differences.items():
+            out.print(f"  {name}: largest relative difference {difference:.3g}")
+    for package, (old, new) in repetition.versions.items():
+        out.print(f"  {package}: version {old} then, {new} now")
+
+
+def _settings(record: RunRecord) -> dict[str, str]:
+    config = record.config
+    objective, operator = config["objective"], config["operator"]
+    lam = objective["lam_value"]
+    attributes = {str(k): str(v) for k, v in record.attributes.items()}
+    version = attributes.get("flowsolve_version", "?")
+    details = {k: v for k, v in operator.items() if k != "name"}
+    options = ", ".join(f"{k}={v}" for k, v in config["solver"]["options"].items())
+    return {
+        "created": f"{attributes.get('created', '?')} by flowsolve {version}",
+        "operator": f"{operator['name']} {_brief(details)}",
+        "noise": f"sigma {config['noise']['sigma']:g}",
+        "prior": f"{config['prior']['name']} (sha256 {config['prior']['sha256'][:12]}…)",
+        "objective": f"{objective['formulation']}, phi {objective['phi']}, "
+        + ("hard constraint Ax = y" if lam is None else f"lam {lam:g}"),
+        "solver": f"{config['solver']['name']} ({options})",
+        "start": f"{config['initialiser']['name']}, seed {config['initialiser']['seed']}",
+        "limits": ", ".join(f"{k} {v}" for k, v in config["limits"].items() if v is not None),
+        "computed": f"{config['dtype']} on {config['device']}",
+    }
+
+
+def _brief(details: dict[str, Any]) -> str:
+    """Return options of an operator on one line, arrays by their shape."""
+
+    def word(value: Any) -> str:
+        if isinstance(value, dict) and "data" in value and "shape" in value:
+            return f"array {tuple(value['shape'])}"
+        return str(value)
+
+    return ", ".join(f"{k}={word(v)}" for k, v in details.items())
+
+
+def _statuses(record: RunRecord) -> list[str]:
+    texts = [s.decode() if isinstance(s, bytes) else str(s) for s in record.final["status"]]
+    return [text or "running" for text in texts]
+
+
+def _images_table(record: RunRecord) -> Table:
+    trace, n = record.trace, record.config["n_images"]
+    last = len(trace["value"]) - 1
+    statuses = _statuses(record)
+    columns: dict[str, np.ndarray] = {
+        "F: start": trace["value"][0],
+        "lowest": np.nanmin(trace["value"], axis=0),
+        "evals": trace["evaluations"][last],
+    }
+    if "psnr" in trace:
+        best = np.nanargmin(trace["value"], axis=0)
+        columns["dB: start"] = trace["psnr"][0]
+        columns["at lowest"] = trace["psnr"][best, np.arange(n)]
+        columns["highest"] = np.nanmax(trace["psnr"], axis=0)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("image", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    for heading in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for i in range(min(n, LISTED)):
+        table.add_row(str(i), statuses[i], *(_cell(name, values[i]) for name, values in columns.items()))
+    table.add_section()
+    means = [_cell(name, np.mean(values)) for name, values in columns.items()]
+    table.add_row("mean", "", *means, style="bold")
+    return table
+
+
+def _cell(heading: str, value: float) -> str:
+    if heading in ("dB: start", "at lowest", "highest"):
+        return f"{value:.2f}"
+    return f"{value:.5g}"

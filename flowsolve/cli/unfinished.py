@@ -1,0 +1,30 @@
+"""What ``resume`` and ``rerun`` share: threads, prior and progress as the recorded run had them."""
+
+from __future__ import annotations
+
+import torch
+
+from ..errors import ArgumentError
+from ..flows import FlowPrior, load_prior
+from ..recording import RunRecord
+from .progress import ProgressLine
+
+
+def use_threads(record: RunRecord, threads: int | None) -> None:
+    """Compute with `threads`, or with as many as the run did: another number can change the last bits."""
+    if threads is not None and threads < 1:
+        raise ArgumentError("threads", threads, "an integer >= 1")
+    torch.set_num_threads(threads or record.config["threads"])
+
+
+def load_for(record: RunRecord, prior: str | None) -> FlowPrior | None:
+    """Return the prior that was named, on the run's device and in its dtype; None if none was."""
+    if prior is None:
+        return None
+    return load_prior(prior, device=record.config["device"], dtype=getattr(torch, record.config["dtype"]))
+
+
+def progress_of(record: RunRecord, label: str) -> ProgressLine:
+    """Return a progress line with the limits of the run."""
+    limits = {k: v for k, v in record.config["limits"].items() if k != "rtol"}
+    return ProgressLine(f"{record.path.name} {label}", **limits)

@@ -1,0 +1,91 @@
+"""``flowsolve watch``: follow a run while another process writes it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ..errors import ArgumentError
+
+if TYPE_CHECKING:
+    from ..recording import RunRecord
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+"""Heights of a curve's columns, an eighth of a line each."""
+
+WIDTH, HEIGHT = 64, 5
+"""Size of a curve in characters."""
+
+
+def watch(
+    record: Annotated[Path, typer.Argument(metavar="RUN.h5", help="Record of a run that is going on.")],
+    interval: Annotated[float, typer.Option(help="Seconds between updates.")] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Show the present state and end.")] = False,
+) -> None:
+    """Follow a run in the terminal: curves and a table, until it ends."""
+    from ..recording import open_run
+
+    if not interval > 0:
+        raise ArgumentError("interval", interval, "a number > 0")
+    run, console = open_run(record), Console(highlight=False)
+    if once:
+        console.print(view(run))
+        return
+    with Live(view(run), console=console, refresh_per_second=4) as live:
+        while run.status == "running":
+            time.sleep(interval)
+            live.update(view(run.refresh()))
+
+
+def view(run: RunRecord) -> Group:
+    """Return what is shown of a run: status, curves of mean objective and PSNR, a table."""
+    trace = run.trace
+    title = Text.assemble((str(run.path), "bold"), f"  {run.status}")
+    if not trace or not len(trace["iteration"]):
+        return Group(title, Text("no iteration has been recorded yet"))
+    table = Table("", "start", "now", "best", box=None, pad_edge=False, header_style="dim")
+    parts: list[Text | Table] = [title]
+    columns = {"objective": trace["value"]} | ({"PSNR (dB)": trace["psnr"]} if "psnr" in trace else {})
+    for name, column in columns.items():
+        mean = column.mean(1)
+        best = mean.max() if name.startswith("PSNR") else mean.min()
+        table.add_row(name, f"{mean[0]:.6g}", f"{mean[-1]:.6g}", f"{best:.6g}")
+        parts += [Text(f"{name}, mean of {column.shape[1]}", style="dim"), Text(curve(mean), style="cyan")]
+    limit = run.config["limits"].get("max_iter")
+    cost = f"{trace['iteration'][-1]}" + (f" of {limit}" if limit else "")
+    table.add_row("iteration", "", cost, "")
+    table.add_row("evaluations", "", f"{trace['evaluations'][-1].mean():.0f}", "")
+    table.add_row("solver seconds", "", f"{run.seconds:.1f}", "")
+    return Group(*parts, table)
+
+
+def curve(values: np.ndarray, width: int = WIDTH, height: int = HEIGHT) -> str:
+    """Return values as a filled curve of block characters.
+
+    Parameters
+    ----------
+    values : numpy.ndarray, shape (K,)
+        What to draw, from left to right.
+    width, height : int
+        Size in characters; more values than `width` are averaged.
+
+    Returns
+    -------
+    str
+        `height` lines.
+    """
+    pieces = np.array_split(np.asarray(values, dtype=float), min(width, len(values)))
+    means = np.array([piece.mean() for piece in pieces])
+    low, span = means.min(), np.ptp(means)
+    level = np.full(len(means), 0.5) if span == 0 else (means - low) / span
+    eighths = np.maximum(1, np.round(level * height * 8)).astype(int)
+    rows = [np.clip(eighths - 8 * row, 0, 8) for row in reversed(range(height))]
+    return "\n".join("".join(BLOCKS[filled] for filled in row) for row in rows)

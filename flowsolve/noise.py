@@ -1,0 +1,329 @@
+"""Noise models: what lies between A x and the measurement y.
+
+Every model draws the noise of image i from the seed pair (seed, i), as
+:func:`flowsolve.problem.degrade` does, so it does not change with the number of images.
+Where the operator measures nothing (a mask's holes) the measurement stays as it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from .arrays import Array, check_float, from_host, namespace, to_numpy
+from .errors import ArgumentError, UnsupportedError
+from .registry import Registry
+
+if TYPE_CHECKING:
+    from .operators import LinearOperator
+
+NEGATIVE = 1e-5
+"""Photon rates down to minus this fraction of the largest count as zero: an FFT leaves such values."""
+
+
+class NoiseModel(ABC):
+    """A noise model; a subclass is a frozen dataclass whose fields are its parameters.
+
+    Attributes
+    ----------
+    fidelity : str
+        Name of the data fidelity (:mod:`flowsolve.fidelities`) that suits the noise.
+    """
+
+    fidelity: ClassVar[str] = "least_squares"
+
+    @abstractmethod
+    def _noise(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return y − A x of one image, float64, of the shape of `clean`, up to :attr:`_scale`."""
+
+    @property
+    def _scale(self) -> float:
+        """What the noise is multiplied by, in the precision of the measurement."""
+        return 1.0
+
+    @abstractmethod
+    def variance(self, clean: Array) -> Array:
+        """Return the variance of each measured value.
+
+        Parameters
+        ----------
+        clean : array
+            A x, or an estimate of it.
+
+        Returns
+        -------
+        array
+            Shape, library, dtype and device of `clean`.
+
+        Raises
+        ------
+        UnsupportedError
+            If one number does not describe the noise.
+        """
+
+    def corrupt(self, operator: LinearOperator, clean: Array, *, seed: int = 0) -> Array:
+        """Return noisy measurements.
+
+        Parameters
+        ----------
+        operator : LinearOperator
+            The operator that measured; its ``support`` says where there is no noise.
+        clean : array
+            A x, float32 or float64, shape ``(..., *codim_shape)``.
+        seed : int, optional
+            Seed, >= 0.
+
+        Returns
+        -------
+        array
+            Shape, library, dtype and device of `clean`.
+
+        Raises
+        ------
+        ArgumentError
+            If the shape is not that of measurements, or the model cannot take the values.
+        """
+        if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
+            raise ArgumentError("seed", seed, "an integer >= 0")
+        check_float(clean, "clean")
+        shape = tuple(operator.codim_shape)
+        host = to_numpy(clean).astype(np.float64)
+        if host.ndim < len(shape) or host.shape[host.ndim - len(shape) :] != shape:
+            raise ArgumentError("clean", f"shape {host.shape}", f"shape (..., {', '.join(map(str, shape))})")
+        images = host.reshape(-1, *shape)
+        draws = [self._noise(y, np.random.default_rng([int(seed), i])) for i, y in enumerate(images)]
+        noise = np.stack(draws).reshape(host.shape)
+        if operator.support is not None:
+            noise = noise * operator.support
+        return clean + self._scale * from_host(noise, clean)
+
+    def config(self) -> dict[str, Any]:
+        """Return name and parameters, JSON-able, as :func:`from_config` takes them."""
+        name = next((key for key in registry if registry.get(key) is type(self)), None)
+        if name is None or not dataclasses.is_dataclass(self):
+            raise UnsupportedError(f"{type(self).__name__} cannot be described: it is not registered")
+        return {"name": name, **dataclasses.asdict(self)}
+
+
+registry: Registry[type[NoiseModel]] = Registry("noise model", "flowsolve.noise_models")
+register_noise_model = registry.register
+
+
+@register_noise_model("gaussian")
+@dataclass(frozen=True)
+class Gaussian(NoiseModel):
+    """White Gaussian noise; what :func:`flowsolve.problem.degrade` adds, number for number.
+
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation, in units of the measurement, >= 0.
+    """
+
+    sigma: float
+
+    def __post_init__(self) -> None:
+        _require("sigma", self.sigma, zero=True)
+
+    @property
+    def _scale(self) -> float:
+        return float(self.sigma)
+
+    def _noise(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return rng.standard_normal(clean.shape)
+
+    def variance(self, clean: Array) -> Array:
+        """Return sigma² everywhere."""
+        return namespace(clean).full_like(clean, self.sigma**2)
+
+
+@register_noise_model("poisson")
+@dataclass(frozen=True)
+class Poisson(NoiseModel):
+    """Photon counts: y = Poisson(peak · A x) / peak.
+
+    Parameters
+    ----------
+    peak : float
+        Mean number of photons where A x is 1, > 0. Values of A x below 0 are refused, but
+        for rounding, which counts as 0.
+    """
+
+    peak: float
+    fidelity: ClassVar[str] = "kullback_leibler"
+
+    def __post_init__(self) -> None:
+        _require("peak", self.peak)
+
+    def _noise(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return rng.poisson(self.peak * _rate(clean)) / self.peak - clean
+
+    def variance(self, clean: Array) -> Array:
+        """Return A x / peak, 0 where A x is negative."""
+        return _positive_part(clean) / self.peak
+
+
+@register_noise_model("poisson_gaussian")
+@dataclass(frozen=True)
+class PoissonGaussian(NoiseModel):
+    """Photon counts read out with Gaussian noise: y = Poisson(peak · A x) / peak + sigma n.
+
+    Parameters
+    ----------
+    peak : float
+        Mean number of photons where A x is 1, > 0.
+    sigma : float
+        Standard deviation of the read-out noise, in units of the measurement, >= 0.
+
+    Notes
+    -----
+    Weighted least squares with weights 1 / variance suits it where counts are not small
+    (Foi, Trimeche, Katkovnik and Egiazarian, IEEE Trans. Image Process. 17, 2008).
+    """
+
+    peak: float
+    sigma: float
+    fidelity: ClassVar[str] = "weighted_least_squares"
+
+    def __post_init__(self) -> None:
+        _require("peak", self.peak)
+        _require("sigma", self.sigma, zero=True)
+
+    def _noise(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        counts = rng.poisson(self.peak * _rate(clean)) / self.peak
+        return counts - clean + self.sigma * rng.standard_normal(clean.shape)
+
+    def variance(self, clean: Array) -> Array:
+        """Return A x / peak + sigma²."""
+        return _positive_part(clean) / self.peak + self.sigma**2
+
+
+@register_noise_model("salt_and_pepper")
+@dataclass(frozen=True)
+class SaltAndPepper(NoiseModel):
+    """Some values, each on its own, replaced by the lowest or the highest.
+
+    Parameters
+    ----------
+    amount : float
+        Probability that a value is replaced, in [0, 1].
+    salt : float, optional
+        Probability that what replaces it is the highest value, in [0, 1].
+    low, high : float, optional
+        The values; 0 and 1 unless told.
+    """
+
+    amount: float
+    salt: float = 0.5
+    low: float = 0.0
+    high: float = 1.0
+    fidelity: ClassVar[str] = "huber"
+
+    def __post_init__(self) -> None:
+        for name in ("amount", "salt"):
+            _require(name, getattr(self, name), zero=True, most=1.0)
+        _require_range(self.low, self.high)
+
+    def _noise(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        hit, white = rng.random((2, *clean.shape))
+        value = np.where(white < self.salt, self.high, self.low)
+        return np.where(hit < self.amount, value - clean, 0.0)
+
+    def variance(self, clean: Array) -> Array:
+        """Raise `UnsupportedError`: most values carry no noise and the others no signal."""
+        raise UnsupportedError("salt_and_pepper has no variance to weigh values by; use the huber fidelity")
+
+
+@register_noise_model("quantisation")
+@dataclass(frozen=True)
+class Quantisation(NoiseModel):
+    """Rounding to evenly spaced levels; there is nothing random about it.
+
+    Parameters
+    ----------
+    bits : int
+        2^bits levels, from `low` to `high`, both included; 1 to 16.
+    low, high : float, optional
+        The range; values outside are clipped to it. 0 and 1 unless told.
+    """
+
+    bits: int
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.bits, Integral) or isinstance(self.bits, bool) or not 1 <= self.bits <= 16:
+            raise ArgumentError("bits", self.bits, "an integer from 1 to 16")
+        _require_range(self.low, self.high)
+
+    @property
+    def step(self) -> float:
+        """Distance between two levels."""
+        return (self.high - self.low) / (2**self.bits - 1)
+
+    def _noise(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        inside = np.clip(clean, self.low, self.high)
+        return self.low + self.step * np.rint((inside - self.low) / self.step) - clean
+
+    def variance(self, clean: Array) -> Array:
+        """Return step² / 12, that of an error spread evenly over a step."""
+        return namespace(clean).full_like(clean, self.step**2 / 12)
+
+
+def from_config(config: Mapping[str, Any]) -> NoiseModel:
+    """Return the noise model that ``config()`` described.
+
+    Parameters
+    ----------
+    config : mapping
+        ``{"name": ..., parameter: value, ...}``.
+
+    Raises
+    ------
+    ArgumentError
+        If the name is unknown or the parameters are not those of the model.
+    """
+    if not isinstance(config, Mapping) or not isinstance(config.get("name"), str):
+        raise ArgumentError("noise", config, 'a mapping {"name": ..., parameter: value, ...}')
+    options = {key: value for key, value in config.items() if key != "name"}
+    cls = registry.get(config["name"], "noise")
+    try:
+        return cls(**options)
+    except TypeError as error:
+        names = ", ".join(f.name for f in dataclasses.fields(cls))  # type: ignore[arg-type]
+        raise ArgumentError("noise", error, f"the parameters of {config['name']}: {names}") from None
+
+
+def _rate(clean: np.ndarray) -> np.ndarray:
+    least, largest = float(clean.min()), float(np.abs(clean).max())
+    if least < -NEGATIVE * largest:
+        raise ArgumentError("clean", f"values down to {least:.3g}", "values >= 0, as photon rates are")
+    return np.maximum(clean, 0.0)
+
+
+def _positive_part(clean: Array) -> Array:
+    xp = namespace(clean)
+    return xp.where(clean > 0, clean, xp.zeros_like(clean))
+
+
+def _require(name: str, value: Any, *, zero: bool = False, most: float = math.inf) -> None:
+    """Raise `ArgumentError` unless `value` is a finite number in the range."""
+    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(float(value))
+    if not number or value < 0 or value > most or (value == 0 and not zero):
+        accepted = (
+            f"a number in [0, {most:g}]" if most < math.inf else f"a finite number {'>=' if zero else '>'} 0"
+        )
+        raise ArgumentError(name, repr(value), accepted)
+
+
+def _require_range(low: Any, high: Any) -> None:
+    good = all(isinstance(v, Real) and math.isfinite(float(v)) for v in (low, high))
+    if not good or not low < high:
+        raise ArgumentError("low, high", (low, high), "finite numbers with low < high")

@@ -1,0 +1,157 @@
+"""Continue a run from its last checkpoint, or repeat it from its configuration alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, RecordError
+from ..flows import FlowPrior
+from ..result import Result
+from ..run import Run
+from .reader import RunRecord, open_run
+from .rebuild import rebuild, version_differences
+
+#: Columns of the trace that depend on the machine's speed, not on the run.
+TIMED = ("seconds",)
+
+
+def resume(
+    path: str | Path, *, prior: FlowPrior | None = None, callback: Callable[[Any], bool | None] | None = None
+) -> Result:
+    """Continue an interrupted, failed or killed run from its last checkpoint.
+
+    On the CPU with the same versions and number of threads the continued trajectory is bit-identical to that
+    of the run uninterrupted.
+
+    Parameters
+    ----------
+    path : path
+        The run's record; it is written on.
+    prior : FlowPrior, optional
+        The prior, where it cannot be loaded from where the run had it.
+    callback : callable, optional
+        As for `flowsolve.solve`.
+
+    Raises
+    ------
+    RecordError
+        If the run has finished or is still running, has no checkpoint, or its prior is missing or another.
+    """
+    record = open_run(path)
+    if record.status == "finished":
+        raise RecordError(f"record: {path} is a finished run; there is nothing to resume")
+    if record.status == "running":
+        raise RecordError(
+            f"record: {path} is still being written by process {record.attributes['pid']} on "
+            f"{record.attributes['host']}"
+        )
+    found = record.checkpoint()
+    if found is None:
+        raise RecordError(f"record: {path} has no whole checkpoint to resume from; rerun it instead")
+    iteration, arrays = found
+    built = rebuild(record, prior)
+    run = Run(
+        built.objective,
+        built.solver,
+        built.init,
+        limits=built.limits,
+        criterion=built.criterion,
+        seed=built.seed,
+    )
+    kept = int(np.searchsorted(record.trace["iteration"], iteration, side="right"))
+    run.restore(
+        arrays, {name: list(rows[:kept]) for name, rows in record.trace.items() if name != "iteration"}
+    )
+    run.record_on(record, iteration, arrays)
+    return run.complete(callback)
+
+
+@dataclass
+class Repetition:
+    """How a repeated run compares with its record.
+
+    Attributes
+    ----------
+    result : Result
+        The new run.
+    identical : bool
+        Whether the traces agree bit by bit, times apart.
+    differences : dict of str to float
+        Largest relative difference of each column that differs, over the iterations both have.
+    iterations : (int, int)
+        Iterations recorded then and now.
+    versions : dict of str to (str or None, str or None)
+        Packages whose version has changed: then and now.
+    """
+
+    result: Result
+    identical: bool
+    differences: dict[str, float]
+    iterations: tuple[int, int]
+    versions: dict[str, tuple[str | None, str | None]]
+
+
+def rerun(
+    path: str | Path,
+    *,
+    record: str | Path | None = None,
+    prior: FlowPrior | None = None,
+    callback: Callable[[Any], bool | None] | None = None,
+) -> Repetition:
+    """Repeat a run from its configuration and measurements and say whether the traces agree.
+
+    Parameters
+    ----------
+    path : path
+        Record of the run to repeat; it is not changed.
+    record : path, optional
+        Where to record the repetition.
+    prior, callback
+        As for `resume`.
+
+    Raises
+    ------
+    ArgumentError
+        If `record` is `path` itself.
+    RecordError
+        If the prior is missing or another one.
+    """
+    if record is not None and Path(record).resolve() == Path(path).resolve():
+        raise ArgumentError("record", str(record), "a file other than the run that is repeated")
+    before = open_run(path)
+    built = rebuild(before, prior)
+    run = Run(
+        built.objective,
+        built.solver,
+        built.init,
+        limits=built.limits,
+        criterion=built.criterion,
+        seed=built.seed,
+    )
+    if record is not None:
+        run.record_to(record)
+    result = run.complete(callback)
+    return _compare(before, result)
+
+
+def _compare(before: RunRecord, result: Result) -> Repetition:
+    then, now = len(before.trace["iteration"]), len(result.trace["value"])
+    both = min(then, now)
+    differences = {}
+    for name, column in result.trace.items():
+        if name in TIMED or name not in before.trace:
+            continue
+        old, new = before.trace[name][:both], column[:both]
+        if not np.array_equal(old, new, equal_nan=True):
+            scale = np.maximum(np.abs(old), np.finfo(np.float64).tiny)
+            differences[name] = float(np.nanmax(np.abs(new - old) / scale))
+    # A run that was killed recorded less than it computed: only what both have can be compared.
+    complete = before.status != "finished" or then == now
+    return Repetition(
+        result, complete and not differences, differences, (then - 1, now - 1), version_differences(before)
+    )

@@ -1,0 +1,148 @@
+"""Several runs side by side: curves and a table on a common axis of cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ..errors import ArgumentError
+from ..recording import RunRecord
+from ..solvers import make_solver, registry
+
+#: Columns of the trace that say what a run cost; ``iterations`` is the number of the row.
+AXES = ("iterations", "evaluations", "flow", "seconds")
+
+#: A palette that colour-blind readers can tell apart (Okabe & Ito, 2008).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+@dataclass
+class Comparison:
+    """One run of a comparison.
+
+    Attributes
+    ----------
+    label : str
+        What tells it from the others.
+    status : str
+        Status of the run.
+    cost, value : numpy.ndarray, shape (iterations + 1,)
+        Mean cost and mean objective over the images.
+    psnr : numpy.ndarray or None
+        Mean PSNR in dB, where the truth is known.
+    at_common : (float, float or None)
+        Objective and PSNR at the largest cost that all runs reached.
+    """
+
+    label: str
+    status: str
+    cost: np.ndarray
+    value: np.ndarray
+    psnr: np.ndarray | None
+    at_common: tuple[float, float | None]
+
+
+def cost_of(record: RunRecord, axis: str) -> np.ndarray:
+    """Return the cost of each image along the run, shape (iterations + 1, N).
+
+    ``flow`` counts passes through the network either way and their vector-Jacobian products.
+
+    Raises
+    ------
+    ArgumentError
+        If the axis has another name.
+    """
+    trace = record.trace
+    if axis not in AXES:
+        raise ArgumentError("axis", repr(axis), " or ".join(AXES))
+    if axis == "iterations":
+        return np.broadcast_to(trace["iteration"][:, None], trace["value"].shape).astype(float)
+    if axis == "flow":
+        return np.add.reduce([trace[name] for name in ("E", "vjp_E", "D", "vjp_D")]).astype(float)
+    return trace[axis].astype(float)
+
+
+def compare_runs(records: Sequence[RunRecord], axis: str = "evaluations") -> list[Comparison]:
+    """Return the runs' mean curves, and where each stands at the largest cost that all of them reached.
+
+    Raises
+    ------
+    ArgumentError
+        If there are no runs, one has no iteration yet, or they differ in their number of images.
+    """
+    if not records:
+        raise ArgumentError("runs", "none", "one or more records")
+    for record in records:
+        if not record.trace:
+            raise ArgumentError("runs", f"{record.path}, which has no iteration yet", "runs with iterations")
+    counts = {record.config["n_images"] for record in records}
+    if len(counts) > 1:
+        raise ArgumentError("runs", f"records of {sorted(counts)} images", "runs of the same images")
+    costs = [cost_of(record, axis).mean(1) for record in records]
+    common = min(cost[-1] for cost in costs)
+    compared = []
+    for label, record, cost in zip(_labels(records), records, costs, strict=True):
+        value = record.trace["value"].mean(1)
+        psnr = record.trace["psnr"].mean(1) if "psnr" in record.trace else None
+        reached = int(np.searchsorted(cost, common, side="right")) - 1
+        at_common = (float(value[reached]), None if psnr is None else float(psnr[reached]))
+        compared.append(Comparison(label, record.status, cost, value, psnr, at_common))
+    return compared
+
+
+def comparison_figure(compared: Sequence[Comparison], axis: str) -> Figure:
+    """Return a figure of the objective above the lowest of all runs, and of PSNR where known."""
+    panels = 2 if any(run.psnr is not None for run in compared) else 1
+    figure = Figure(figsize=(5.2 * panels, 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    lowest = min(float(run.value.min()) for run in compared)
+    for panel in range(panels):
+        axes = figure.add_subplot(1, panels, panel + 1)
+        for i, run in enumerate(compared):
+            curve = run.value - lowest if panel == 0 else run.psnr
+            if curve is None:
+                continue
+            curve = np.where(curve > 0, curve, np.nan) if panel == 0 else curve
+            style = ("-", "--", ":")[i // len(COLOURS) % 3]
+            axes.plot(run.cost, curve, style, color=COLOURS[i % len(COLOURS)], linewidth=1.8, label=run.label)
+        axes.set_xlabel(axis)
+        axes.set_ylabel("mean objective − lowest of all" if panel == 0 else "mean PSNR (dB)")
+        axes.grid(True, color="#dddddd", linewidth=0.6)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        if panel == 0:
+            axes.set_yscale("log")
+            axes.legend(fontsize=8)
+    return figure
+
+
+def _labels(records: Sequence[RunRecord]) -> list[str]:
+    """Return a name for each run: what differs between them, or the file where nothing does."""
+    described = [_settings(record) for record in records]
+    differing = [key for key in described[0] if len({d[key] for d in described}) > 1]
+    labels = [" ".join(d[key] for key in differing) for d in described]
+    if len(set(labels)) == len(labels) and all(labels):
+        return labels
+    return [f"{label} {record.path}".strip() for label, record in zip(labels, records, strict=True)]
+
+
+def _settings(record: RunRecord) -> dict[str, str]:
+    config = record.config
+    name, options = config["solver"]["name"], config["solver"]["options"]
+    usual = make_solver(name).config() if name in registry else {}
+    options = ",".join(f"{k}={v}" for k, v in options.items() if v != usual.get(k, ...))
+    return {
+        "formulation": config["objective"]["formulation"],
+        "phi": config["objective"]["phi"],
+        "lam": f"lam={config['objective']['lam']}",
+        "solver": name,
+        "options": f"({options})" if options else "",
+        "start": f"from {config['initialiser']['name']}",
+        "operator": str(config["operator"]["name"]),
+        "sigma": f"sigma={config['noise']['sigma']:g}",
+        "seed": f"seed={config['initialiser']['seed']}",
+    }

@@ -1,0 +1,331 @@
+"""The loop around every solver: stopping, best iterates, non-finite guard, trace, record, budget.
+
+Solvers take steps; everything that is the same for all of them stands here, once. The clock runs only while a
+solver works, synchronised with the device; metrics, callbacks and recording are not on it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .errors import ArgumentError, RecordError
+from .initialise import Start, make_start
+from .metrics import psnr
+from .objectives.base import Objective
+from .recording import RunRecord, RunWriter, describe_run
+from .recording.checkpoint import Arrays, pack_state, unpack_state
+from .result import Iterate, Result
+from .solvers.base import Solver
+from .stopping import Criterion, Progress, make_criterion
+from .tally import COUNTED
+
+#: F beyond the start's by this factor (of max(1, |F|)) ends an image as ``diverged``.
+DIVERGED = 1e6
+
+Callback = Callable[[Progress], bool | None]
+
+
+class Run:
+    """A run that is advanced one iteration at a time; iterating yields a `Progress` each time.
+
+    Parameters
+    ----------
+    objective, init, seed
+        As for `solve`.
+    solver : Solver
+        The solver.
+    limits : dict
+        The usual limits, as arguments of `make_criterion`.
+    criterion : Criterion, optional
+        When to stop; what the limits make unless given.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        solver: Solver,
+        init: str | Start | torch.Tensor,
+        *,
+        limits: dict[str, Any],
+        criterion: Criterion | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.objective, self.solver, self.seed, self.limits = objective, solver, int(seed), limits
+        self.criterion = make_criterion(**limits) if criterion is None else criterion
+        self.tally = objective.tally = type(objective.tally)(len(objective))
+        self.start = init if isinstance(init, Start) else self._make_start(init)
+        self.iteration, self.seconds = 0, 0.0
+        n = len(objective)
+        self.status = np.full(n, "", dtype=object)
+        self.iterations = np.zeros(n, dtype=np.int64)
+        self.writer: RunWriter | None = None
+        self._begun = self._restored = False
+
+    def record_to(self, path: str | Path, **options: Any) -> None:
+        """Write the run to an HDF5 file at `path`; to be called before the first iteration.
+
+        Parameters
+        ----------
+        path : path
+            File to create.
+        **options
+            Of `flowsolve.recording.RunWriter`: ``force``, ``snapshot_every``, ``checkpoint_seconds``,
+            ``flush_seconds``.
+        """
+        config = describe_run(self.objective, self.solver, self.start, self.seed, self.limits, self.criterion)
+        config["record"] = {k: v for k, v in options.items() if k != "force"}
+        given = {"x": self.start.x, "z": self.start.z} if self.start.name.startswith("given") else {}
+        start = {name: tensor for name, tensor in given.items() if tensor is not None}
+        self.writer = RunWriter(path, config, self.objective, start=start, **options)
+
+    def record_on(self, record: RunRecord, iteration: int, arrays: Arrays) -> None:
+        """Write on, as a resumed run, from an iteration of a record; its file is replaced in one step."""
+        self.record_to(record.path, force=True, **record.config["record"])
+        assert self.writer is not None
+        with record.open() as old:
+            self.writer.adopt(old, iteration)
+        self.writer.begin(arrays, None)
+        self.writer.checkpoint(arrays, iteration)
+
+    def complete(self, callback: Callback | None = None) -> Result:
+        """Run to the end and return the result."""
+        with self:
+            for progress in self:
+                if callback is not None and callback(progress):
+                    self.stop("stopped")
+        return self.result()
+
+    def stop(self, status: str) -> None:
+        """End the images that are still being optimised with `status`."""
+        self.status[self.status == ""] = status
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if self.writer is None:
+            return
+        try:
+            if not self._begun or isinstance(error, RecordError):
+                return
+            if kind is None:
+                self.stop("stopped")
+                self.writer.finish(self.result(), "finished")
+            else:
+                # What was reached must not be lost: the record is closed with the best iterates so far.
+                status = "interrupted" if issubclass(kind, KeyboardInterrupt | SystemExit) else "failed"
+                self.stop(status)
+                self.writer.finish(self.result(), status)
+        finally:
+            self.writer.close()
+
+    def __iter__(self) -> Iterator[Progress]:
+        if not self._restored:
+            self._begin()
+        while True:
+            if not self._restored:
+                progress = self._progress()
+                self._apply(self.criterion.check(progress))
+                if self.iteration > 0:
+                    yield progress
+                self._apply(self.status)
+            if not len(self.active):
+                return
+            if not self._restored:
+                self._save()
+            self._restored = False
+            self._advance()
+
+    def result(self) -> Result:
+        """Return the result as it stands."""
+        objective = self.objective
+        best = Iterate(
+            x=objective.image(self.best_u).detach(),
+            z=objective.latent(self.best_u).detach(),
+            value=self.best_value.copy(),
+            iteration=self.best_iteration.copy(),
+        )
+        final = Iterate(
+            x=objective.image(self.u).detach(),
+            z=objective.latent(self.u).detach(),
+            value=np.array(self.trace["value"][-1]),
+            iteration=self.iterations.copy(),
+        )
+        return Result(
+            best=best,
+            final=final,
+            status=[str(s) for s in self.status],
+            trace={name: np.stack(rows) for name, rows in self.trace.items()},
+            counts=self.tally.copy(),
+            iterations=self.iterations.copy(),
+            seconds=self.seconds,
+            record=None if self.writer is None else self.writer.path,
+        )
+
+    def _make_start(self, init: str | torch.Tensor) -> Start:
+        problem, prior = self.objective.problem, self.objective.prior
+        if isinstance(init, torch.Tensor):
+            given = init.detach().to(problem.y)
+            if tuple(given.shape) == (len(problem), *self.objective.shape):
+                return Start(x=given, name="given image", seed=self.seed)
+            if tuple(given.shape) == (len(problem), prior.n):
+                return Start(z=given, name="given latent", seed=self.seed)
+            raise ArgumentError(
+                "init", f"tensor of shape {tuple(init.shape)}", "images (N, C, H, W) or latents (N, n)"
+            )
+        return make_start(init, problem, prior, seed=self.seed)
+
+    def _begin(self) -> None:
+        objective, start = self.objective, self.start
+        with torch.no_grad():
+            u = objective.from_latent(start.z) if start.x is None else objective.from_image(start.x)
+        began = self._clock()
+        self.state = self.solver.init(objective, u)
+        self.seconds += self._clock() - began
+        value = self.state.evaluation.value.cpu().numpy()
+        if not np.isfinite(value).all():
+            bad = np.flatnonzero(~np.isfinite(value)).tolist()
+            raise ArgumentError(
+                "init", f"a start at which F is not finite (images {bad})", "a start with finite F"
+            )
+        self.active = np.arange(len(objective))
+        self.current = objective
+        self.u = self.state.u.clone()
+        self.best_u = self.u.clone()
+        self.best_value = value.copy()
+        self.best_iteration = np.zeros(len(objective), dtype=np.int64)
+        self.start_value = value.copy()
+        self.trace: dict[str, list[np.ndarray]] = {}
+        self._log(self.active)
+        if self.writer is not None:
+            arrays = self._pack()
+            self.writer.begin(arrays, {name: rows[0] for name, rows in self.trace.items()})
+            self.writer.checkpoint(arrays, 0)
+        self._begun = True
+
+    def restore(self, arrays: Arrays, trace: dict[str, list[np.ndarray]]) -> None:
+        """Continue from a checkpoint: the state as `_pack` returned it and the trace up to it."""
+        device = self.objective.problem.y.device
+        self.state = unpack_state(self.solver.state_type, arrays, device)
+        self.active = np.array(arrays["active"])
+        self.current = self.objective.select(torch.as_tensor(self.active))
+        self.u, self.best_u = (
+            torch.from_numpy(np.array(arrays[name])).to(device) for name in ("u", "best_u")
+        )
+        for name in ("best_value", "best_iteration", "start_value", "iterations"):
+            setattr(self, name, np.array(arrays[name]))
+        self.status = np.array([s.decode() for s in arrays["status"]], dtype=object)
+        self.iteration, self.seconds = int(arrays["iteration"]), float(arrays["seconds"])
+        for name, counts in self.tally.counts.items():
+            counts[:] = arrays[f"tally/{name}"]
+        self.trace = trace
+        self._begun = self._restored = True
+
+    def _pack(self) -> Arrays:
+        """Return everything that the rest of the run depends on, the trace apart."""
+        arrays: Arrays = {
+            "active": self.active,
+            "u": self.u.cpu().numpy(),
+            "best_u": self.best_u.cpu().numpy(),
+            "best_value": self.best_value,
+            "best_iteration": self.best_iteration,
+            "start_value": self.start_value,
+            "iterations": self.iterations,
+            "status": self.status.astype("S24"),
+            "iteration": np.array(self.iteration),
+            "seconds": np.array(self.seconds),
+        }
+        arrays |= {f"tally/{name}": counts for name, counts in self.tally.counts.items()}
+        return arrays | pack_state(self.state)
+
+    def _save(self) -> None:
+        """Record the state where one is due."""
+        if self.writer is not None and self.writer.checkpoint_due:
+            self.writer.checkpoint(self._pack(), self.iteration)
+
+    def _advance(self) -> None:
+        began = self._clock()
+        self.state = self.solver.step(self.current, self.state)
+        self.seconds += self._clock() - began
+        self.iteration += 1
+        active = self.active
+        self.iterations[active] = self.iteration
+        value = self.state.evaluation.value.cpu().numpy()
+        limit = self.start_value + DIVERGED * np.maximum(1, np.abs(self.start_value))
+        sound = torch.isfinite(self.state.u.flatten(1)).all(1).cpu().numpy() & (value <= limit[active])
+        self._keep_best(active, value, sound)
+        self._log(active, sound)
+        self.status[active[self.state.failed.cpu().numpy()]] = "stalled"
+        self.status[active[~sound]] = "diverged"
+
+    def _keep_best(self, active: np.ndarray, value: np.ndarray, sound: np.ndarray) -> None:
+        device = self.u.device
+        kept = torch.as_tensor(np.flatnonzero(sound), device=device)
+        self.u[torch.as_tensor(active[sound], device=device)] = self.state.u[kept]
+        better = sound & (value < self.best_value[active])
+        rows = torch.as_tensor(np.flatnonzero(better), device=device)
+        self.best_u[torch.as_tensor(active[better], device=device)] = self.state.u[rows]
+        self.best_value[active[better]] = value[better]
+        self.best_iteration[active[better]] = self.iteration
+
+    def _log(self, active: np.ndarray, sound: np.ndarray | None = None) -> None:
+        """Append a row to the trace; images that have ended, or just broke, repeat their last values."""
+        evaluation, n = self.state.evaluation, len(self.objective)
+        kept = slice(None) if sound is None else np.flatnonzero(sound)
+        columns = {
+            "value": evaluation.value,
+            "data_fidelity": evaluation.data_fidelity,
+            "prior": evaluation.prior,
+            "grad_norm": self.state.grad_norm,
+            "step": self.state.step,
+        }
+        truth = self.objective.problem.x_true
+        if truth is not None:
+            rows = torch.as_tensor(active, device=truth.device)
+            columns["psnr"] = torch.as_tensor(psnr(evaluation.image, truth[rows]))
+        row = {}
+        for name, column in columns.items():
+            last = self.trace[name][-1] if name in self.trace else np.full(n, np.nan)
+            row[name] = last.copy()
+            row[name][active[kept]] = column.detach().double().cpu().numpy()[kept]
+        last_seconds = self.trace["seconds"][-1] if "seconds" in self.trace else np.zeros(n)
+        row["seconds"] = last_seconds.copy()
+        row["seconds"][active] = self.seconds
+        row.update({name: self.tally.counts[name].copy() for name in COUNTED})
+        for name, values in row.items():
+            self.trace.setdefault(name, []).append(values)
+        if self.writer is not None:
+            self.writer.append(self.iteration, row, lambda: self.objective.image(self.u))
+
+    def _progress(self) -> Progress:
+        active = np.zeros(len(self.objective), dtype=bool)
+        active[self.active] = True
+        evaluations = self.tally.counts["evaluations"]
+        return Progress(
+            self.iteration, self.limits.get("max_iter"), self.seconds, evaluations, self.trace, active
+        )
+
+    def _apply(self, ends: np.ndarray) -> None:
+        """End the images that have a status and drop them from the batch."""
+        unset = self.status == ""
+        self.status[unset] = ends[unset]
+        going = self.status[self.active] == ""
+        if going.all():
+            return
+        self.active = self.active[going]
+        if len(self.active):
+            device = self.state.u.device
+            self.state = self.state.select(torch.as_tensor(np.flatnonzero(going), device=device))
+            self.current = self.objective.select(torch.as_tensor(self.active))
+
+    def _clock(self) -> float:
+        device = self.objective.prior.device
+        if torch.device(device).type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter()

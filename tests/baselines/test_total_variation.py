@@ -1,0 +1,35 @@
+import numpy as np
+import torch
+from helpers import make_problem
+from skimage.restoration import denoise_tv_chambolle
+
+import flowsolve as fs
+from flowsolve import operators as ops
+from flowsolve.baselines import total_variation
+from flowsolve.functionals.total_variation import TotalVariation
+
+
+def test_denoising_has_the_objective_of_scikit_images_or_less():
+    problem = make_problem(ops.Identity((3, 8, 8)), sigma=0.1)
+    functional = TotalVariation(0.1)
+
+    def objective(x):
+        return functional.value(x) + 0.5 * (x - problem.y).square().flatten(1).sum(1)
+
+    theirs = [
+        denoise_tv_chambolle(y, 0.1, eps=1e-8, max_num_iter=2000, channel_axis=0) for y in problem.y.numpy()
+    ]
+    ours = objective(total_variation(problem, weight=0.1))
+    assert (ours <= objective(torch.as_tensor(np.stack(theirs))) + 1e-3).all()
+
+
+def test_without_noise_the_measurements_are_kept():
+    problem = make_problem(sigma=0)
+    x = total_variation(problem)
+    torch.testing.assert_close(problem.operator.apply(x), problem.y)
+    assert fs.psnr(x, problem.x_true).min() > fs.psnr(problem.y, problem.x_true).max()
+
+
+def test_improves_on_a_blurred_image():
+    problem = make_problem(ops.Blur.uniform(3, (3, 8, 8)), sigma=0.01)
+    assert (fs.psnr(total_variation(problem), problem.x_true) > fs.psnr(problem.y, problem.x_true)).all()
