@@ -126,7 +126,7 @@ def deepinv(operator: str, size: str, *, fft: bool = False) -> Case | None:
     import deepinv as dinv
     import torch
 
-    n, c, h, w = SIZES[size]
+    _, c, h, w = SIZES[size]
     if operator in kernels():
         kernel = torch.from_numpy(kernels()[operator]).float()[None, None]
         if fft:
@@ -139,7 +139,7 @@ def deepinv(operator: str, size: str, *, fft: bool = False) -> Case | None:
         physics = dinv.physics.Inpainting(img_size=(c, h, w), mask=torch.from_numpy(mask(size))[None])
     else:
         quarter = torch.full((1, 1, 2, 2), 0.25)
-        physics = dinv.physics.Downsampling(img_size=(c, h, w), filter=quarter, factor=2, padding="circular")
+        physics = dinv.physics.Downsampling(img_size=(c, h, w), filter=quarter, factor=2, padding="valid")
     return from_torch(physics.A, physics.A_adjoint, physics.A_adjoint_A, operator, size)
 
 
@@ -182,7 +182,7 @@ def sigpy(operator: str, size: str) -> Case:
     """``FFT.H * Multiply * FFT``, ``Multiply``, ``Sum * ArrayToBlocks``."""
     from sigpy import linop
 
-    n, c, h, w = shape = SIZES[size]
+    shape = SIZES[size]
     x, y = data(operator, size)
     if operator in kernels():
         transform = linop.FFT(shape, axes=(-2, -1), center=False)
@@ -205,11 +205,7 @@ def pylops(operator: str, size: str) -> Case | None:
         response = np.broadcast_to(spectrum(kernels()[operator], size), transform.dimsd)
         op = transform.H * pl.Diagonal(response.ravel(), dtype="complex64") * transform
     elif operator == "mask":
-        op = (
-            pl.Diagonal(mask(size).ravel(), dims=shape, axis=-1, dtype="float32")
-            if False
-            else pl.Diagonal(np.broadcast_to(mask(size), shape).ravel(), dtype="float32")
-        )
+        op = pl.Diagonal(np.broadcast_to(mask(size), shape).ravel(), dtype="float32")
     else:
         return None
     x, y = (a.ravel() for a in data(operator, size))

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from operator_contenders import CONTENDERS, MAPS, OPERATORS, SIZES, data  # noqa: E402
+from operator_contenders import CONTENDERS, MAPS, OPERATORS, SIZES, data
 
 OURS, BARE = "flowsolve", "torch (bare)"
 SECONDS = 0.02
@@ -139,7 +139,7 @@ def table(results: dict[str, Any]) -> str:
         cells = [row["operator"], row["size"], row["map"], f"{1e3 * ours['seconds_median']:.3f}"]
         cells += [_cell(row["contenders"].get(n)) for n in names]
         cells.append(fastest or "none")
-        best = others.get(fastest or "", None)
+        best = others.get(fastest or "")
         cells.append(f"{best['ratio_median']:.2f} ({best['ratio_min']:.2f})" if best else "")
         cells.append(f"{timed[BARE]['ratio_median']:.2f}" if BARE in timed else "")
         cells.append(f"{ours['peak_bytes'] / row['output_bytes']:.1f}")

@@ -1,7 +1,7 @@
 """Convolution of images under a boundary rule: what blurs of all kinds are made of.
 
 By FFT on every array library; on torch tensors in CPU memory small kernels are applied
-directly where that is measured to be faster (:mod:`.torch_fast`).
+directly where that is measured to be faster (:mod:`.torch_direct`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ..arrays import Array, HostArray, namespace
 from ..errors import ArgumentError
 from . import torch_fast
 from .boundaries import check_boundary, pad, pad_adjoint
+from .torch_direct import DirectFilter
 
 
 class Convolution:
@@ -126,14 +127,14 @@ class _Direct:
         self._kernels, self._size, self._boundary = kernels, size, boundary
         self._made: dict[str, Any] = {}
 
-    def _get(self, which: str, x: Array) -> torch_fast.DirectFilter | None:
+    def _get(self, which: str, x: Array) -> DirectFilter | None:
         if not torch_fast.usable(x):
             return None
         if which not in self._made:
             self._made[which] = self._choose(which)
         return self._made[which]
 
-    def _choose(self, which: str) -> torch_fast.DirectFilter | None:
+    def _choose(self, which: str) -> DirectFilter | None:
         pixels = self._size[0] * self._size[1]
         # The fewest passes a kernel of this size can take: what is hopeless is not factorised.
         fewest = min(sum(self._kernels.shape[1:]), int(np.count_nonzero(self._kernels[0])))
@@ -142,34 +143,34 @@ class _Direct:
         made = getattr(self, f"_make_{which}")()
         return made if made is not None and torch_fast.prefers_direct(made.passes, pixels) else None
 
-    def forward(self, x: Array) -> torch_fast.DirectFilter | None:
+    def forward(self, x: Array) -> DirectFilter | None:
         """Return the filter of the convolution, or ``None`` where the FFT is to be used."""
         return self._get("forward", x)
 
-    def adjoint(self, x: Array) -> torch_fast.DirectFilter | None:
+    def adjoint(self, x: Array) -> DirectFilter | None:
         """Return the filter of the adjoint, before the extension is folded back."""
         return self._get("adjoint", x)
 
-    def gram(self, x: Array) -> torch_fast.DirectFilter | None:
+    def gram(self, x: Array) -> DirectFilter | None:
         """Return the filter of the adjoint of the convolution, for a circular boundary."""
         return self._get("gram", x)
 
-    def _make_forward(self) -> torch_fast.DirectFilter:
+    def _make_forward(self) -> DirectFilter:
         rows, columns = ((k - 1 - k // 2, k // 2) for k in self._kernels.shape[1:])
-        return torch_fast.DirectFilter(self._kernels[:, ::-1, ::-1], rows, columns, self._boundary)
+        return DirectFilter(self._kernels[:, ::-1, ::-1], rows, columns, self._boundary)
 
-    def _make_adjoint(self) -> torch_fast.DirectFilter:
+    def _make_adjoint(self) -> DirectFilter:
         if self._boundary in ("circular", "zero"):
             rows, columns = ((k // 2, k - 1 - k // 2) for k in self._kernels.shape[1:])
-            return torch_fast.DirectFilter(self._kernels, rows, columns, self._boundary)
+            return DirectFilter(self._kernels, rows, columns, self._boundary)
         # Onto the extended image, which pad_adjoint folds back.
         rows, columns = ((k - 1, k - 1) for k in self._kernels.shape[1:])
-        return torch_fast.DirectFilter(self._kernels, rows, columns, "zero")
+        return DirectFilter(self._kernels, rows, columns, "zero")
 
-    def _make_gram(self) -> torch_fast.DirectFilter | None:
+    def _make_gram(self) -> DirectFilter | None:
         reach = [k - 1 for k in self._kernels.shape[1:]]
         if any(2 * r + 1 > n for r, n in zip(reach, self._size, strict=True)):
             return None
         squared = np.stack([convolve(k, k[::-1, ::-1], method="direct") for k in self._kernels])
         rows, columns = ((r, r) for r in reach)
-        return torch_fast.DirectFilter(squared, rows, columns, "circular")
+        return DirectFilter(squared, rows, columns, "circular")

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..arrays import Array, HostArray
 from ..errors import ArgumentError
+from . import torch_fast
 from .base import LinearOperator
 
 
@@ -52,19 +53,23 @@ class Diagonal(LinearOperator):
         return True
 
     def _apply(self, x: Array) -> Array:
-        return x * self._weights.like(x)
+        return _times(x, self._weights)
 
     def _adjoint(self, y: Array) -> Array:
         return self._apply(y)
 
     def _gram(self, x: Array) -> Array:
-        return x * self._square.like(x)
+        return _times(x, self._square)
 
     def _cogram_function(self, f: Any, y: Array) -> Array:
         return f(self._square.like(y)) * y
 
     def _lipschitz(self) -> tuple[float, str]:
         return float(np.max(np.abs(self._weights.host))), "exact"
+
+
+def _times(x: Array, weights: HostArray) -> Array:
+    return torch_fast.multiply(x, weights.like(x)) if torch_fast.usable(x) else x * weights.like(x)
 
 
 def _broadcasts(shape: Sequence[int], target: tuple[int, ...]) -> bool:

@@ -109,7 +109,7 @@ class Downsample(LinearOperator):
         xp = namespace(x)
         batch, (c, h, w) = tuple(x.shape)[:-3], self.codim_shape
         if self.divides and torch_fast.usable(x):
-            return torch_fast.block_sums(x, self.factor, 1 / (rows * columns))
+            return torch_fast.block_means(x, self.factor)
         if not self.divides:
             whole = xp.zeros((*batch, c, h * rows, w * columns), dtype=x.dtype, device=x.device)
             whole[..., : x.shape[-2], : x.shape[-1]] = x
@@ -126,7 +126,7 @@ class Downsample(LinearOperator):
             fine[..., top::rows, left::columns] = y
             return self._blur._adjoint(fine)
         if self.divides and torch_fast.usable(y):
-            return torch_fast.block_spread(y, self.factor, 1 / (rows * columns))
+            return torch_fast.block_spread(y, self.factor)
         h, w = self.codim_shape[1:]
         shares = xp.reshape(y * self._weights.like(y), (*batch, c, h, 1, w, 1))
         spread = shares + xp.zeros((rows, 1, columns), dtype=y.dtype, device=y.device)

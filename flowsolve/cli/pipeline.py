@@ -26,10 +26,6 @@ from ..run import Run
 from .output import OutputFolder
 from .progress import ProgressLine
 
-#: Prior term of each formulation where none is asked for. Each is the one whose descent ends at the better
-#: images: over images ``latent`` soon drifts to noise of low norm, over latents ``nll`` does.
-PHI = {"analysis": "nll", "synthesis": "latent"}
-
 FORMULATIONS: dict[str, type[Objective]] = {"analysis": Analysis, "synthesis": Synthesis}
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -132,7 +128,7 @@ def run(request: Request, images: ImageSet | None = None) -> Outcome:
     prior = load_prior(request.prior, device=request.device, dtype=DTYPES[request.dtype])
     problem, names = _problem(request, task, prior, images)
     formulation = FORMULATIONS[request.formulation]
-    objective = formulation(problem, prior, phi=_phi(request), lam=_lam(request.lam))
+    objective = formulation(problem, prior, phi=request.phi, lam=_lam(request.lam))
     name = task.starts[request.formulation] if request.init is None else request.init
     start = _start(name, objective, request.seed)
     limits: dict[str, Any] = {
@@ -223,11 +219,6 @@ def _check_measured(request: Request) -> None:
         raise ArgumentError("mask", None, "the file of the mask that the measurements were taken with")
     if request.task == "deblur" and request.kernel is None and request.kernel_size is None:
         raise ArgumentError("kernel", None, "the kernel's file, or --kernel-size for a uniform one")
-
-
-def _phi(request: Request) -> str:
-    """Return the prior term that was asked for, or that of the formulation."""
-    return PHI[request.formulation] if request.phi is None else request.phi
 
 
 def _lam(text: str) -> float | str:

@@ -29,6 +29,8 @@ class Analysis(Objective):
     """
 
     name = "analysis"
+    #: Over images ``latent`` soon drifts to noise of low norm, so the density's volume term is kept.
+    default_phi = "nll"
 
     @property
     def variable_shape(self) -> tuple[int, ...]:

@@ -103,9 +103,9 @@ class Objective(ABC):
         Operator, measurements and noise level. Moved to the prior's device and dtype.
     prior : FlowPrior
         The flow.
-    phi : {"nll", "latent"}
+    phi : {"nll", "latent"}, optional
         ``latent`` is ‖E(x)‖² (Oberlin & Verm, ICIP 2021, eq. 4); ``nll`` is ‖E(x)‖² − 2 log|det J_E(x)|,
-        twice the negative log-density up to a constant.
+        twice the negative log-density up to a constant. Unless given, the class's `default_phi`.
     lam : float or "map"
         Weight of φ. ``"map"`` is σ²/2, which makes F proportional to the negative log-posterior; with σ = 0
         it stands for the hard constraint Ax = y (see the classes for how each formulation treats it).
@@ -119,13 +119,14 @@ class Objective(ABC):
     """
 
     name: ClassVar[str]
+    default_phi: ClassVar[str]
 
     def __init__(
         self,
         problem: InverseProblem,
         prior: FlowPrior,
         *,
-        phi: str = "nll",
+        phi: str | None = None,
         lam: float | str = "map",
         extra: Functional | None = None,
     ) -> None:
@@ -133,6 +134,7 @@ class Objective(ABC):
             raise ArgumentError("problem", type(problem).__name__, "an InverseProblem")
         if not isinstance(prior, FlowPrior):
             raise ArgumentError("prior", type(prior).__name__, "a FlowPrior, as load_prior returns it")
+        phi = self.default_phi if phi is None else phi
         if phi not in PHIS:
             raise ArgumentError("phi", repr(phi), " or ".join(map(repr, PHIS)))
         if extra is not None and not isinstance(extra, Functional):

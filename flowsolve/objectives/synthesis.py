@@ -36,6 +36,8 @@ class Synthesis(Objective):
     """
 
     name = "synthesis"
+    #: Over latents the volume term of ``nll`` is lowered without end at the price of the image.
+    default_phi = "latent"
 
     def __init__(self, problem: InverseProblem, prior: FlowPrior, **options: Any) -> None:
         super().__init__(problem, prior, **options)

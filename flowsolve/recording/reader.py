@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +16,7 @@ import numpy as np
 
 from ..errors import RecordError, UnsupportedError
 from .checkpoint import Arrays, Slots
-from .schema import check_schema, migrate
-
-#: First bytes of every HDF5 file.
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
+from .schema import SIGNATURE, SUPERBLOCK, check_schema, migrate, superblock
 
 if TYPE_CHECKING:
     import pandas
@@ -142,12 +140,12 @@ class RunRecord:
         """Open the file for reading, beside a writer if need be."""
         if not self.path.is_file():
             raise RecordError(f"record: no file {self.path}")
-        if _is_cut_short(self.path):
-            raise RecordError(f"record: {self.path} is cut short or damaged: it ends before its own end mark")
         try:
             file = _open_file(self.path)
         except OSError as error:
-            kind = "cut short or damaged" if _header(self.path).startswith(SIGNATURE) else "not an HDF5 file"
+            kind = (
+                "cut short or damaged" if superblock(self.path).startswith(SIGNATURE) else "not an HDF5 file"
+            )
             raise RecordError(f"record: {self.path} is {kind}: {error}") from error
         with file:
             try:
@@ -208,28 +206,18 @@ def _read_trace(group: h5py.Group) -> dict[str, np.ndarray]:
 
 
 def _open_file(path: Path) -> h5py.File:
-    try:
+    header = superblock(path)
+    # Byte 11 of the superblock says whether a writer has the file, or was killed with it (HDF5 file format,
+    # version 3). Only then the mode for readers beside a writer, which does not check where the file ends: on
+    # one that was cut short it would wait for the missing part.
+    if not (header.startswith(SIGNATURE) and len(header) == SUPERBLOCK and header[8] >= 3 and header[11]):
         return h5py.File(path, "r")
-    except OSError:
-        # Being written, or left so by a killed writer: the mode for readers beside a writer opens both.
-        return h5py.File(path, "r", libver="latest", swmr=True)
-
-
-def _is_cut_short(path: Path) -> bool:
-    """Whether the file is shorter than its superblock says (HDF5 file format, versions 2 and 3).
-
-    Readers beside a writer have to put up with an end mark that lags behind, so the library does not check it
-    for them; a file only grows, so one that is shorter was cut.
-    """
-    header = _header(path)
-    if not header.startswith(SIGNATURE) or len(header) < 36 or header[8] not in (2, 3):
-        return False
-    return path.stat().st_size < int.from_bytes(header[28:36], "little")
-
-
-def _header(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(36)
+    for _ in range(5):
+        if int.from_bytes(superblock(path)[28:36], "little") <= path.stat().st_size:
+            return h5py.File(path, "r", libver="latest", swmr=True)
+        # A writer may be about to extend the file to the end it has just marked.
+        time.sleep(0.02)
+    raise OSError("it ends before its own end mark")
 
 
 def _optional(package: str) -> Any:

@@ -11,6 +11,12 @@ from ..errors import RecordError
 #: Version of the layout; raised whenever a reader of the last one could not read the new one.
 SCHEMA = 1
 
+#: First bytes of every HDF5 file.
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+#: Bytes of a superblock of version 3 (HDF5 file format specification, II.A).
+SUPERBLOCK = 48
+
 #: What the dataset ``status`` may say.
 RUN_STATUSES = ("running", "finished", "interrupted", "failed")
 
@@ -48,3 +54,9 @@ def migrate(config: dict[str, Any], schema: int) -> dict[str, Any]:
     for old in range(schema, SCHEMA):
         config = MIGRATIONS[old](config)
     return config
+
+
+def superblock(path: Path) -> bytes:
+    """Return the first bytes of a file, which hold version, flags, end mark and their checksum."""
+    with path.open("rb") as file:
+        return file.read(SUPERBLOCK)

@@ -27,7 +27,7 @@ from ..errors import ArgumentError, RecordError
 from ..objectives.base import Objective
 from ..result import Iterate, Result
 from .checkpoint import Arrays, Slots
-from .schema import SCHEMA, UNITS
+from .schema import SCHEMA, UNITS, superblock
 
 #: A checkpoint may take at most this share of the run's time; where writing one is slow they come less often.
 CHECKPOINT_SHARE = 0.005
@@ -96,6 +96,7 @@ class RunWriter:
         self._last_flush = self._last_checkpoint = time.monotonic()
         self._checkpoint_cost = 0.0
         self._slots: Slots | None = None
+        self._superblock = b""
         self._part = self.path.with_name(f".{self.path.name}.part")
         try:
             # Layout v110 is the oldest that allows readers while it is written.
@@ -211,12 +212,32 @@ class RunWriter:
         try:
             self._check_place()
             write()
+            if self._slots is not None and self._file:
+                self._superblock = superblock(self.path)
         except (OSError, RuntimeError, ValueError) as error:
             if isinstance(error, RecordError):
                 raise
-            raise RecordError(f"record: writing {self.path} failed: {error}") from error
+            self._detach()
+            reason = str(error).split("(", 1)[-1].split(", filename", 1)[0].rstrip(")")
+            raise RecordError(f"record: writing {self.path} failed: {reason}") from error
         finally:
             self.seconds += time.perf_counter() - began
+
+    def _detach(self) -> None:
+        """Let nothing more reach the file after a write has failed.
+
+        HDF5 would try again when the file is closed and when the process ends. Its descriptor is pointed
+        elsewhere, and the superblock gets back the end mark of the last flush, so that the file is as that
+        flush left it.
+        """
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        try:
+            os.dup2(nowhere, self._file.id.get_vfd_handle())
+        finally:
+            os.close(nowhere)
+        if self._superblock:
+            with self.path.open("r+b") as file:
+                file.write(self._superblock)
 
     def _check_place(self) -> None:
         """Notice a file that was removed or may no longer be written, which an open file would not tell."""

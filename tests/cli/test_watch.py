@@ -19,18 +19,16 @@ def test_follows_a_run_until_it_ends(tiny_prior, problem, tmp_path, capsys, monk
     limits = {"max_iter": 5, "max_evaluations": None, "max_seconds": None, "rtol": None}
     run = fs.Run(fs.Analysis(problem, tiny_prior), fs.solvers.make_solver("adam"), "zeros", limits=limits)
     run.record_to(path, flush_seconds=0.0)
-    slept = []
-    with run:
-        steps = iter(run)
-        next(steps)
+    slept, steps = [], iter(run)
+    next(steps)
 
-        def sleep(seconds):
-            slept.append(seconds)
-            if next(steps, None) is None:
-                run.writer.finish(run.result(), "finished")
+    def sleep(seconds):
+        slept.append(seconds)
+        if next(steps, None) is None:
+            run.__exit__(None, None, None)
 
-        monkeypatch.setattr("time.sleep", sleep)
-        assert main(["watch", str(path), "--interval", "0.25"]) == 0
+    monkeypatch.setattr("time.sleep", sleep)
+    assert main(["watch", str(path), "--interval", "0.25"]) == 0
     assert slept == [0.25] * 5
     assert "5 of 5" in capsys.readouterr().out
 

@@ -69,7 +69,7 @@ def test_both_formulations_are_one_objective(phi, tiny_prior, problem):
 
 @pytest.mark.parametrize("formulation", FORMULATIONS)
 def test_terms_add_up(formulation, tiny_prior, problem):
-    objective = formulation(problem, tiny_prior, lam=0.03)
+    objective = formulation(problem, tiny_prior, phi="nll", lam=0.03)
     evaluation = objective.evaluate(point(objective))
     torch.testing.assert_close(evaluation.value, evaluation.data_fidelity + 0.03 * evaluation.prior)
     x = objective.image(point(objective))

@@ -10,7 +10,11 @@ from flowsolve.operators.sparse import SparseMatrix
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("library", [np.asarray, torch.from_numpy, array_api_strict.asarray], ids=["numpy", "torch", "array-api-strict"])
+@pytest.mark.parametrize(
+    "library",
+    [np.asarray, torch.from_numpy, array_api_strict.asarray],
+    ids=["numpy", "torch", "array-api-strict"],
+)
 def test_product(library, dtype, rng):
     host = random_array((7, 5), density=0.4, rng=rng)
     matrix = SparseMatrix(host)
