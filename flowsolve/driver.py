@@ -79,7 +79,7 @@ def solve(
     UnsupportedError
         If the solver cannot take the objective.
     """
-    limits = {
+    limits: dict[str, Any] = {
         "max_iter": max_iter,
         "max_evaluations": max_evaluations,
         "max_seconds": max_seconds,

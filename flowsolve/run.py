@@ -184,7 +184,11 @@ class Run:
     def _begin(self) -> None:
         objective, start = self.objective, self.start
         with torch.no_grad():
-            u = objective.from_latent(start.z) if start.x is None else objective.from_image(start.x)
+            if start.x is not None:
+                u = objective.from_image(start.x)
+            else:
+                assert start.z is not None
+                u = objective.from_latent(start.z)
         began = self._clock()
         self.state = self.solver.init(objective, u)
         self.seconds += self._clock() - began

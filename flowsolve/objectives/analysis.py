@@ -94,7 +94,7 @@ class Analysis(Objective):
 
     def _evaluate_prior(self, x: torch.Tensor, gradient: bool) -> Evaluation:
         """Return weight · φ(x), the weight being lam, or 1 with a hard constraint, and its gradient."""
-        weight = 1.0 if self.lam is None else self.lam
+        weight = self.weight
         self.count("evaluations", "E")
         leaf = x.detach().requires_grad_(gradient)
         with torch.set_grad_enabled(gradient):

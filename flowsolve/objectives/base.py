@@ -54,8 +54,7 @@ class Evaluation:
 
     def select(self, index: torch.Tensor) -> Evaluation:
         """Return the evaluation of the images at `index`."""
-        picked = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Evaluation(**{k: None if v is None else v[index] for k, v in picked.items()})
+        return self._map(lambda a: a[index])
 
     def put(self, index: torch.Tensor, other: Evaluation) -> None:
         """Overwrite the images at `index` with those of `other`, in place."""
@@ -66,7 +65,12 @@ class Evaluation:
 
     def clone(self) -> Evaluation:
         """Return a copy that shares no memory."""
-        return Evaluation(**{f.name: _clone(getattr(self, f.name)) for f in fields(self)})
+        return self._map(torch.clone)
+
+    def _map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Evaluation:
+        grad = None if self.grad is None else change(self.grad)
+        terms = (change(self.value), change(self.data_fidelity), change(self.prior))
+        return Evaluation(*terms, change(self.image), grad)
 
 
 @dataclass
@@ -156,6 +160,11 @@ class Objective(ABC):
     def constrained(self) -> bool:
         """Whether Ax = y is a hard constraint, so that `lam` is None."""
         return self.lam is None
+
+    @property
+    def weight(self) -> float:
+        """Factor of φ in F: `lam`, or 1 with a hard constraint."""
+        return 1.0 if self.lam is None else self.lam
 
     @property
     @abstractmethod
@@ -321,7 +330,3 @@ def _fit(prior: FlowPrior, shape: tuple[int, ...]) -> FlowPrior:
             "operator", f"images of shape {shape}", f"{takes}, as the prior {prior.name!r} takes"
         )
     return prior
-
-
-def _clone(value: torch.Tensor | None) -> torch.Tensor | None:
-    return None if value is None else value.clone()

@@ -78,8 +78,8 @@ class Synthesis(Objective):
     def evaluate(self, u: torch.Tensor, *, gradient: bool = True) -> Evaluation:
         """Return F, its terms and its gradient at the latent u."""
         self.count("evaluations")
-        smooth, shrink = self._evaluate_smooth(u, gradient), self.lam * sum_squares(u)
-        grad = None if smooth.grad is None else smooth.grad + 2 * self.lam * u.detach()
+        smooth, shrink = self._evaluate_smooth(u, gradient), self.weight * sum_squares(u)
+        grad = None if smooth.grad is None else smooth.grad + 2 * self.weight * u.detach()
         return dataclasses.replace(
             smooth, value=smooth.value + shrink, prior=smooth.prior + sum_squares(u), grad=grad
         )
@@ -99,22 +99,24 @@ class Synthesis(Objective):
 
     def _evaluate_smooth(self, u: torch.Tensor, gradient: bool) -> Evaluation:
         """Return F without lam‖z‖²; its field `prior` holds 2 log|det J_D| (0 for ``latent``)."""
-        log_det_asked = self.phi == "nll"
         self.count("D")
         leaf = u.detach().clone().requires_grad_(gradient)
+        log_det: torch.Tensor | None = None
         with torch.set_grad_enabled(gradient):
-            out = self.prior.decode(leaf, log_det=True) if log_det_asked else self.prior.decode(leaf)
-            x, log_det = out if log_det_asked else (out, None)
+            if self.phi == "nll":
+                x, log_det = self.prior.decode(leaf, log_det=True)
+            else:
+                x = self.prior.decode(leaf)
         data, residual = self._data_term(x.detach())
         grad = None
         if gradient:
             self.count("gradients", "vjp_D", "AT")
             outputs, cotangents = [x], [self.problem.operator.adjoint(residual)]
             if log_det is not None:
-                outputs, cotangents = [x, log_det], [*cotangents, torch.full_like(log_det, 2 * self.lam)]
+                outputs, cotangents = [x, log_det], [*cotangents, torch.full_like(log_det, 2 * self.weight)]
             (grad,) = torch.autograd.grad(outputs, leaf, cotangents)
         prior = torch.zeros_like(data) if log_det is None else 2 * log_det.detach().double()
-        return Evaluation(data + self.lam * prior, data, prior, self._put_back(x.detach()), grad)
+        return Evaluation(data + self.weight * prior, data, prior, self._put_back(x.detach()), grad)
 
     def _split_latent(self) -> Split:
         def smooth(u: torch.Tensor, gradient: bool = True) -> Evaluation:
@@ -123,15 +125,15 @@ class Synthesis(Objective):
 
         def prox(v: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
             self.count("prox")
-            return v / (1 + 2 * self.lam * per_image(tau, v))
+            return v / (1 + 2 * self.weight * per_image(tau, v))
 
         def nonsmooth(u: torch.Tensor) -> torch.Tensor:
-            return self.lam * inner(u, u)
+            return self.weight * inner(u, u)
 
         def merge(u: torch.Tensor, evaluation: Evaluation) -> Evaluation:
             norm = sum_squares(u)
             return dataclasses.replace(
-                evaluation, value=evaluation.value + self.lam * norm, prior=evaluation.prior + norm
+                evaluation, value=evaluation.value + self.weight * norm, prior=evaluation.prior + norm
             )
 
         return Split("latent", smooth, prox, nonsmooth, merge)

@@ -134,9 +134,7 @@ def checksum(arrays: Arrays) -> int:
     """Return the CRC-32 of all arrays in the order of their names."""
     crc = 0
     for name in sorted(arrays):
-        crc = zlib.crc32(
-            np.ascontiguousarray(arrays[name]).view(np.uint8).reshape(-1), zlib.crc32(name.encode(), crc)
-        )
+        crc = zlib.crc32(np.ascontiguousarray(arrays[name]).tobytes(), zlib.crc32(name.encode(), crc))
     return crc
 
 

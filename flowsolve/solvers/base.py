@@ -50,7 +50,7 @@ class State:
 
     def select(self: S, index: torch.Tensor) -> S:
         """Return the state of the images at `index`."""
-        picked = {}
+        picked: dict[str, Any] = {}
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             picked[f.name] = value.select(index) if isinstance(value, Evaluation) else value[index]

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+import torch
+from helpers import make_problem
+
+import flowsolve as fs
+from flowsolve import operators as ops
+from flowsolve.errors import RecordError, UnsupportedError
+from flowsolve.functionals import PyxuFunctional, TotalVariation
+from flowsolve.recording.rebuild import rebuild, version_differences
+from flowsolve.stopping import GradientNorm
+
+SHAPE = (3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        ops.Mask.random(missing=0.4, dim_shape=SHAPE, seed=1, n_images=3),
+        ops.Blur.motion(4, 30, dim_shape=SHAPE),
+        ops.Downsample(2, dim_shape=SHAPE) @ ops.Blur.gaussian(0.8, dim_shape=SHAPE, boundary="reflect"),
+    ],
+    ids=["mask", "motion", "composition"],
+)
+@pytest.mark.parametrize("formulation", [fs.Analysis, fs.Synthesis])
+def test_the_objective_has_the_same_values(formulation, operator, tiny_prior, tmp_path):
+    objective = formulation(make_problem(operator), tiny_prior, phi="nll", lam=0.02)
+    result = fs.solve(objective, max_iter=2, record=tmp_path / "run.h5", stopping=GradientNorm(1e-9))
+    built = rebuild(fs.open_run(tmp_path / "run.h5"), tiny_prior)
+    u = result.x if formulation is fs.Analysis else result.z
+    torch.testing.assert_close(built.objective.value(u), objective.value(u), rtol=0, atol=0)
+    assert built.solver == fs.solvers.LBFGS() and built.init == "zeros"
+    assert "GradientNorm" in str(built.criterion.config())
+
+
+def test_a_single_precision_run_is_rebuilt_in_single_precision(tiny_prior, tmp_path):
+    prior = tiny_prior.to(dtype=torch.float32)
+    fs.solve(fs.Analysis(make_problem(), prior), max_iter=1, record=tmp_path / "run.h5")
+    built = rebuild(fs.open_run(tmp_path / "run.h5"), tiny_prior)
+    assert built.objective.prior.dtype == torch.float32 == built.objective.problem.y.dtype
+
+
+def test_what_cannot_be_built_again_says_so(tiny_prior, problem, tmp_path):
+    operator = pytest.importorskip("pyxu.operator")
+    path = tmp_path / "run.h5"
+    extra = PyxuFunctional(operator.L1Norm(SHAPE), weight=0.01)
+    fs.solve(fs.Analysis(problem, tiny_prior, extra=extra), "forward_backward", max_iter=1, record=path)
+    with pytest.raises(UnsupportedError, match="a 'pyxu' term cannot be built again"):
+        rebuild(fs.open_run(path), tiny_prior)
+    with pytest.raises(RecordError, match="prior 'tiny' cannot be loaded"):
+        rebuild(fs.open_run(path))
+    fs.solve(
+        fs.Analysis(problem, tiny_prior, extra=TotalVariation(0.02, iterations=7)),
+        "forward_backward",
+        max_iter=1,
+        record=path,
+        force=True,
+    )
+    assert rebuild(fs.open_run(path), tiny_prior).objective.extra.iterations == 7
+
+
+def test_version_differences_are_listed(tiny_prior, problem, tmp_path):
+    fs.solve(fs.Analysis(problem, tiny_prior), max_iter=1, record=tmp_path / "run.h5")
+    record = fs.open_run(tmp_path / "run.h5")
+    assert version_differences(record) == {}
+    record.config["versions"]["numpy"] = None
+    assert version_differences(record) == {"numpy": (None, np.__version__)}
