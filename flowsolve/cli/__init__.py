@@ -5,7 +5,9 @@ Nothing here imports torch until a command needs it, so that ``--help`` answers 
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 
 import typer
 
@@ -62,6 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
         0; 2 for a bad argument or a file that cannot be read or written, after one line on standard
         error; 130 if interrupted.
     """
+    if threading.current_thread() is threading.main_thread():
+        # Batch systems end a job with this signal: its record is to be closed as after Ctrl-C.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(arguments, standalone_mode=False)
     except (FlowsolveError, OSError) as error:

@@ -1,0 +1,35 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import flowsolve as fs
+from flowsolve.cli import main
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_closes_the_record_and_the_run_can_be_resumed(signum, prior_file, photographs, tmp_path):
+    words = ["solve", photographs, "--task", "deblur", "--prior", prior_file, "--out", tmp_path / "run"]
+    options = ["--max-iter", 100000, "--max-seconds", 60, "--solver", "adam", "--init", "adjoint"]
+    command = [sys.executable, "-m", "flowsolve.cli", *map(str, words + options)]
+    process = subprocess.Popen(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True
+    )
+    path = tmp_path / "run" / "run.h5"
+    while process.poll() is None and not (path.exists() and len(fs.open_run(path).trace["iteration"]) > 1):
+        time.sleep(0.05)
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; a record that was begun holds what was reached" in err and "Traceback" not in err
+    record = fs.open_run(path)
+    assert record.status == "interrupted"
+    assert record.checkpoint() is not None
+
+
+def test_without_arguments_there_is_help(capsys):
+    assert main([]) == 2
+    assert "Usage" in capsys.readouterr().out
