@@ -41,8 +41,8 @@ def test_wheel_works_away_from_the_checkout(wheel, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
     code = (
-        "import flowsolve as fs, torch; from flowsolve import operators as ops; "
-        "import sys; print(fs.__file__, ops.__name__, fs.load_prior('faces64').image_shape, 'pyxu' in sys.modules)"
+        "import sys, torch; import flowsolve as fs; from flowsolve import operators as ops; "
+        "print(fs.__file__, ops.__name__, fs.load_prior('faces64').image_shape, 'pyxu' in sys.modules)"
     )
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
     done = subprocess.run(
