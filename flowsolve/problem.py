@@ -12,6 +12,7 @@ import torch
 
 from . import arrays
 from .errors import ArgumentError
+from .noise import Gaussian, NoiseModel
 from .operators import LinearOperator
 
 
@@ -25,7 +26,8 @@ class InverseProblem:
     y : array, shape (N, *codim_shape) or codim_shape
         Measurements, NumPy, CuPy or torch, float32 or float64. A single measurement is taken as N = 1.
     sigma : float
-        Standard deviation of the Gaussian noise, in units of the image range [0, 1]; 0 for none.
+        Standard deviation of the Gaussian noise, in units of the image range [0, 1]; 0 for none. Of other
+        noise its typical level, which starts and baselines go by.
     x_true : array, shape (N, *dim_shape) or dim_shape, optional
         The clean images in [0, 1], for metrics only: no solver sees them.
 
@@ -80,8 +82,15 @@ class InverseProblem:
         return other
 
 
-def degrade(operator: LinearOperator, x: Any, *, sigma: float, seed: int = 0) -> Any:
-    """Return y = A x + n with n Gaussian of standard deviation `sigma`.
+def degrade(
+    operator: LinearOperator,
+    x: Any,
+    *,
+    sigma: float | None = None,
+    noise: NoiseModel | None = None,
+    seed: int = 0,
+) -> Any:
+    """Return y = A x + n, with Gaussian noise or that of another model.
 
     Image i draws its noise from the seed pair (seed, i), so it does not change with the number of images.
     Where the operator measures nothing (a mask's holes) y is 0, without noise.
@@ -92,29 +101,31 @@ def degrade(operator: LinearOperator, x: Any, *, sigma: float, seed: int = 0) ->
         The degradation A.
     x : array, shape (N, *dim_shape) or dim_shape
         Clean images, in [0, 1]; NumPy, CuPy or torch.
-    sigma : float
-        Standard deviation of the noise, in units of the image range.
+    sigma : float, optional
+        Standard deviation of Gaussian noise, in units of the image range; 0 for none.
+    noise : NoiseModel, optional
+        Another model, such as `flowsolve.noise.Poisson`; either this or `sigma`.
     seed : int
         Seed of the noise.
 
     Returns
     -------
     array of the kind, device and dtype of `x`
+
+    Raises
+    ------
+    ArgumentError
+        If not exactly one of `sigma` and `noise` is given, or one has a bad value.
     """
-    sigma = check_sigma(sigma)
+    if (sigma is None) == (noise is None):
+        raise ArgumentError("sigma, noise", "neither" if sigma is None else "both", "one of the two")
     y = operator.apply(x)
-    if sigma == 0:
-        return y
-    n_codim = len(operator.codim_shape)
-    batch = tuple(y.shape)[: y.ndim - n_codim]
-    draws = [
-        np.random.default_rng([int(seed), i]).standard_normal(operator.codim_shape)
-        for i in range(math.prod(batch))
-    ]
-    noise = np.stack(draws).reshape(*batch, *operator.codim_shape)
-    if operator.support is not None:
-        noise = noise * operator.support
-    return y + sigma * arrays.from_host(noise, y)
+    if sigma is not None:
+        if check_sigma(sigma) == 0:
+            return y
+        noise = Gaussian(sigma)
+    assert noise is not None
+    return noise.corrupt(operator, y, seed=seed)
 
 
 def check_sigma(sigma: float) -> float:

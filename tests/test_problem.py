@@ -6,6 +6,7 @@ from helpers import make_images
 import flowsolve as fs
 from flowsolve import operators as ops
 from flowsolve.errors import ArgumentError
+from flowsolve.noise import Poisson
 
 SHAPE = (3, 8, 8)
 
@@ -78,3 +79,13 @@ def test_a_batch_that_does_not_fit_per_image_masks_is_refused():
     operator = ops.Mask.random(missing=0.5, dim_shape=SHAPE, seed=0, n_images=4)
     with pytest.raises(ArgumentError, match="y: got 3 images; accepted: 4"):
         fs.InverseProblem(operator, torch.zeros(3, *SHAPE), sigma=0)
+
+
+def test_exactly_one_kind_of_noise_is_asked_for():
+    operator, x = ops.Identity(dim_shape=SHAPE), make_images()
+    with pytest.raises(ArgumentError, match="sigma, noise: got neither"):
+        fs.degrade(operator, x)
+    with pytest.raises(ArgumentError, match="sigma, noise: got both"):
+        fs.degrade(operator, x, sigma=0.1, noise=Poisson(peak=10))
+    y = fs.degrade(operator, x, noise=Poisson(peak=10), seed=3)
+    torch.testing.assert_close((10 * y).round(), 10 * y, rtol=0, atol=1e-12)

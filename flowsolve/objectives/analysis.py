@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 
 from ..errors import UnsupportedError
+from ..fidelities import LeastSquares
 from .base import Evaluation, Objective, Split, per_image, require_closed_form, sum_squares
 
 
@@ -78,6 +79,9 @@ class Analysis(Objective):
         if self.extra is not None:
             if self.constrained:
                 self._refuse_extra_with_constraint()
+            return {"data": self._split_data}
+        if not isinstance(self.fidelity, LeastSquares):
+            # The prox of f(A ·; y) has a closed form only for least squares.
             return {"data": self._split_data}
         if self.constrained or self.problem.operator.has_closed_form:
             return {"prior": self._split_prior, "data": self._split_data}

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from ..errors import ArgumentError, UnsupportedError
+from ..fidelities import Fidelity, LeastSquares
 from ..flows import FlowPrior
 from ..flows.prior import PHIS
 from ..functionals import Functional
@@ -37,7 +38,7 @@ class Evaluation:
     value : torch.Tensor, shape (N,), float64
         F = data_fidelity + lam * prior + extra (with a hard constraint F = prior + extra).
     data_fidelity : torch.Tensor, shape (N,), float64
-        ½‖Ax − y‖² of the image that is being optimised.
+        ½‖Ax − y‖², or another fidelity, of the image that is being optimised.
     prior : torch.Tensor, shape (N,), float64
         φ(x), or ψ(z), not multiplied by lam.
     image : torch.Tensor, shape (N, C, H, W)
@@ -111,10 +112,14 @@ class Objective(ABC):
         ``latent`` is ‖E(x)‖² (Oberlin & Verm, ICIP 2021, eq. 4); ``nll`` is ‖E(x)‖² − 2 log|det J_E(x)|,
         twice the negative log-density up to a constant. Unless given, the class's `default_phi`.
     lam : float or "map"
-        Weight of φ. ``"map"`` is σ²/2, which makes F proportional to the negative log-posterior; with σ = 0
-        it stands for the hard constraint Ax = y (see the classes for how each formulation treats it).
+        Weight of φ. ``"map"`` is σ²/2, which makes F proportional to the negative log-posterior; with σ = 0 it
+        stands for the hard constraint Ax = y (see the classes for how each formulation treats it). With a
+        `fidelity` other than least squares, taken as a negative log-likelihood, ``"map"`` is ½.
     extra : Functional, optional
         One more term g with a proximal operator (a box, total variation, any Pyxu functional).
+    fidelity : Fidelity, optional
+        Data term f(Ax; y), for example `flowsolve.fidelities.KullbackLeibler` for photon counts; ½‖Ax − y‖²
+        unless given.
 
     Raises
     ------
@@ -133,6 +138,7 @@ class Objective(ABC):
         phi: str | None = None,
         lam: float | str = "map",
         extra: Functional | None = None,
+        fidelity: Fidelity | None = None,
     ) -> None:
         if not isinstance(problem, InverseProblem):
             raise ArgumentError("problem", type(problem).__name__, "an InverseProblem")
@@ -146,7 +152,10 @@ class Objective(ABC):
         self.shape = tuple(problem.operator.dim_shape)
         self.prior = _fit(prior, self.shape)
         self.problem = problem.to(device=prior.device, dtype=prior.dtype)
+        if fidelity is not None and not isinstance(fidelity, Fidelity):
+            raise ArgumentError("fidelity", type(fidelity).__name__, "a flowsolve.fidelities.Fidelity")
         self.phi = phi
+        self.fidelity = LeastSquares() if fidelity is None else fidelity
         self.extra = extra
         self.lam_given = lam
         self.lam = self._resolve_lam(lam)
@@ -240,8 +249,10 @@ class Objective(ABC):
         """Return the objective of the images at `index` alone; counts go on in the same tally."""
         picked = torch.as_tensor(index)
         other = copy.copy(self)
+        chosen = picked.cpu().numpy()
         other.problem = self.problem.select(picked)
-        other.indices = self.indices[picked.cpu().numpy()]
+        other.fidelity = self.fidelity.select(chosen)
+        other.indices = self.indices[chosen]
         return other
 
     def count(self, *names: str) -> None:
@@ -256,11 +267,14 @@ class Objective(ABC):
             "lam": self.lam_given,
             "lam_value": self.lam,
             "constrained": self.constrained,
+            "fidelity": self.fidelity.config(),
             "extra": None if self.extra is None else self.extra.config(),
         }
 
     def _resolve_lam(self, lam: float | str) -> float | None:
         if lam == "map":
+            if not isinstance(self.fidelity, LeastSquares):
+                return 0.5
             return self.problem.sigma**2 / 2 if self.problem.sigma > 0 else self._noiseless_lam()
         if isinstance(lam, bool | str) or not isinstance(lam, int | float | np.number):
             raise ArgumentError("lam", repr(lam), "'map' or a finite number >= 0")
@@ -281,10 +295,10 @@ class Objective(ABC):
         return u
 
     def _data_term(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return ½‖Ax − y‖², shape (N,), float64, and the residual Ax − y."""
-        residual = self.problem.operator.apply(x) - self.problem.y
+        """Return f(Ax; y), shape (N,), float64, and its gradient with respect to Ax: the residual Ax − y."""
+        measured, y = self.problem.operator.apply(x), self.problem.y
         self.count("A")
-        return 0.5 * sum_squares(residual), residual
+        return self.fidelity.value(measured, y), self.fidelity.grad(measured, y)
 
     def _merge_extra(self, u: torch.Tensor, evaluation: Evaluation) -> Evaluation:
         if self.extra is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from .. import fidelities
 from ..errors import FlowsolveError, RecordError, UnsupportedError
 from ..flows import FlowPrior, load_prior
 from ..functionals import Box, Functional, TotalVariation
@@ -75,7 +76,12 @@ def rebuild(record: RunRecord, prior: FlowPrior | None = None) -> Rebuilt:
     problem = InverseProblem(operator, data["y"], sigma=float(data["sigma"]), x_true=data.get("x_true"))
     described = config["objective"]
     objective = FORMULATIONS[described["formulation"]](
-        problem, prior, phi=described["phi"], lam=described["lam"], extra=_functional(described["extra"])
+        problem,
+        prior,
+        phi=described["phi"],
+        lam=described["lam"],
+        extra=_functional(described["extra"]),
+        fidelity=fidelities.from_config(described["fidelity"]),
     )
     start = config["initialiser"]
     given = {name: torch.from_numpy(array).to(objective.problem.y) for name, array in record.start.items()}

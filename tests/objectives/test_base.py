@@ -1,11 +1,13 @@
 import pytest
 import torch
-from helpers import make_problem
+from helpers import make_images, make_problem
 
 import flowsolve as fs
 from flowsolve import operators as ops
 from flowsolve.errors import ArgumentError, UnsupportedError
+from flowsolve.fidelities import Huber, KullbackLeibler, WeightedLeastSquares
 from flowsolve.functionals import Box
+from flowsolve.noise import Poisson
 
 FORMULATIONS = (fs.Analysis, fs.Synthesis)
 PHIS = ("latent", "nll")
@@ -151,6 +153,7 @@ def test_extra_term_leaves_only_the_split_that_can_take_it(tiny_prior, problem):
         ({"lam": float("inf")}, "lam: got inf"),
         ({"lam": True}, "lam"),
         ({"extra": 3}, "extra: got int"),
+        ({"fidelity": 3}, "fidelity: got int"),
         ({"prior": 3}, "prior: got int"),
         ({"problem": 3}, "problem: got int"),
     ],
@@ -178,3 +181,33 @@ def test_variable_of_the_wrong_shape_is_refused(tiny_prior, problem):
 def test_unknown_split_lists_the_splits(tiny_prior, problem):
     with pytest.raises(ArgumentError, match="split: got 'dual'; accepted: 'auto' or 'prior' or 'data'"):
         fs.Analysis(problem, tiny_prior).split("dual")
+
+
+@pytest.mark.parametrize("formulation", FORMULATIONS)
+@pytest.mark.parametrize(
+    "fidelity", [KullbackLeibler(peak=50, background=0.2), Huber(0.02)], ids=lambda f: type(f).__name__
+)
+def test_other_fidelities_take_the_place_of_least_squares(formulation, fidelity, tiny_prior):
+    operator = ops.Blur.uniform(3, dim_shape=(3, 8, 8))
+    x = make_images()
+    y = fs.degrade(operator, x, noise=Poisson(peak=50), seed=0)
+    objective = formulation(fs.InverseProblem(operator, y, sigma=0.1), tiny_prior, fidelity=fidelity)
+    assert objective.lam == 0.5
+    u = objective.from_image(x)
+    expected = fidelity.value(operator.apply(x), y)
+    torch.testing.assert_close(objective.evaluate(u).data_fidelity, expected)
+    _, grad = objective.value_and_grad(u)
+    v = torch.randn(u.shape, generator=torch.Generator().manual_seed(1), dtype=u.dtype)
+    difference = (objective.value(u + 1e-6 * v) - objective.value(u - 1e-6 * v)) / 2e-6
+    torch.testing.assert_close((grad * v).flatten(1).sum(1), difference, rtol=1e-5, atol=1e-6)
+    assert "prior" not in objective.splits()
+    result = fs.solve(objective, "lbfgs", x, max_iter=5)
+    assert (result.value < result.trace["value"][0]).all()
+
+
+def test_a_fidelity_with_weights_per_image_follows_the_selection(tiny_prior, problem):
+    weights = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64).reshape(3, 1, 1, 1).expand(3, 3, 8, 8)
+    fidelity = WeightedLeastSquares(weights.numpy(), per_image=True)
+    objective = fs.Analysis(problem, tiny_prior, lam=0.01, fidelity=fidelity)
+    u = point(objective)
+    torch.testing.assert_close(objective.select([2]).value(u[2:]), objective.value(u)[2:])

@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 import torch
-from helpers import make_problem
+from helpers import make_images, make_problem
 
 import flowsolve as fs
 from flowsolve import operators as ops
 from flowsolve.errors import RecordError, UnsupportedError
+from flowsolve.fidelities import KullbackLeibler
 from flowsolve.functionals import PyxuFunctional, TotalVariation
+from flowsolve.noise import Poisson
 from flowsolve.recording.rebuild import rebuild, version_differences
 from flowsolve.stopping import GradientNorm
 
@@ -65,3 +67,13 @@ def test_version_differences_are_listed(tiny_prior, problem, tmp_path):
     assert version_differences(record) == {}
     record.config["versions"]["numpy"] = None
     assert version_differences(record) == {"numpy": (None, np.__version__)}
+
+
+def test_another_fidelity_is_rebuilt(tiny_prior, tmp_path):
+    operator = ops.Blur.uniform(3, dim_shape=SHAPE)
+    y = fs.degrade(operator, make_images(), noise=Poisson(peak=40))
+    fidelity = KullbackLeibler(peak=40, background=0.1)
+    objective = fs.Analysis(fs.InverseProblem(operator, y, sigma=0.1), tiny_prior, fidelity=fidelity)
+    result = fs.solve(objective, "adam", make_images(), max_iter=2, record=tmp_path / "run.h5")
+    built = rebuild(fs.open_run(tmp_path / "run.h5"), tiny_prior)
+    torch.testing.assert_close(built.objective.value(result.x), objective.value(result.x), rtol=0, atol=0)
