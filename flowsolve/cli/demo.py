@@ -37,7 +37,10 @@ def demo(
 
     photograph = face()
     requests = [
-        Request(images=(), task=task, out=out / task, seed=seed, threads=threads, force=force, **settings)
+        # One small image keeps one thread busy; a second only waits, and on a busy machine for long.
+        Request(
+            images=(), task=task, out=out / task, seed=seed, threads=threads or 1, force=force, **settings
+        )
         for task, settings in SETTINGS.items()
     ]
     if max_iter is not None:

@@ -134,7 +134,8 @@ def checksum(arrays: Arrays) -> int:
     """Return the CRC-32 of all arrays in the order of their names."""
     crc = 0
     for name in sorted(arrays):
-        crc = zlib.crc32(np.ascontiguousarray(arrays[name]).tobytes(), zlib.crc32(name.encode(), crc))
+        values = np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8)
+        crc = zlib.crc32(values.data, zlib.crc32(name.encode(), crc))
     return crc
 
 
