@@ -39,7 +39,13 @@ def demo(
     requests = [
         # One small image keeps one thread busy; a second only waits, and on a busy machine for long.
         Request(
-            images=(), task=task, out=out / task, seed=seed, threads=threads or 1, force=force, **settings
+            images=(),
+            task=task,
+            out=out / task,
+            seed=seed,
+            threads=1 if threads is None else threads,
+            force=force,
+            **settings,
         )
         for task, settings in SETTINGS.items()
     ]
