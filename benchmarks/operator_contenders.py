@@ -26,6 +26,8 @@ SIZES = {
     "1x3x2048x2048": (1, 3, 2048, 2048),
 }
 MAPS = ("apply", "adjoint", "gram")
+DEVICE = "cpu"
+"""Where the libraries that run on torch compute; set by the worker."""
 
 
 @dataclass
@@ -78,9 +80,21 @@ def from_torch(apply: Callable, adjoint: Callable, gram: Callable, operator: str
     """Return the case of maps of torch tensors."""
     import torch
 
-    x, y = (torch.from_numpy(a) for a in data(operator, size))
-    maps = {"apply": lambda: apply(x), "adjoint": lambda: adjoint(y), "gram": lambda: gram(x)}
-    return Case(maps, lambda r: r.numpy())
+    x, y = (torch.from_numpy(a).to(DEVICE) for a in data(operator, size))
+
+    def timed(function: Callable, argument: Any) -> Callable[[], Any]:
+        if DEVICE == "cpu":
+            return lambda: function(argument)
+
+        def call() -> Any:
+            result = function(argument)
+            torch.cuda.synchronize()
+            return result
+
+        return call
+
+    maps = {"apply": timed(apply, x), "adjoint": timed(adjoint, y), "gram": timed(gram, x)}
+    return Case(maps, lambda r: r.cpu().numpy())
 
 
 def flowsolve(operator: str, size: str) -> Case:
@@ -101,7 +115,7 @@ def bare(operator: str, size: str) -> Case:
 
     _, _, h, w = SIZES[size]
     if operator in kernels():
-        response = torch.from_numpy(spectrum(kernels()[operator], size))
+        response = torch.from_numpy(spectrum(kernels()[operator], size)).to(DEVICE)
         power = (response.abs() ** 2).to(response.dtype)
 
         def by(s: Any) -> Callable:
@@ -109,7 +123,7 @@ def bare(operator: str, size: str) -> Case:
 
         return from_torch(by(response), by(response.conj()), by(power), operator, size)
     if operator == "mask":
-        m = torch.from_numpy(mask(size))
+        m = torch.from_numpy(mask(size)).to(DEVICE)
         return from_torch(lambda x: x * m, lambda y: y * m, lambda x: x * m * m, operator, size)
 
     def down(x: Any) -> Any:
@@ -140,6 +154,7 @@ def deepinv(operator: str, size: str, *, fft: bool = False) -> Case | None:
     else:
         quarter = torch.full((1, 1, 2, 2), 0.25)
         physics = dinv.physics.Downsampling(img_size=(c, h, w), filter=quarter, factor=2, padding="valid")
+    physics = physics.to(DEVICE)
     return from_torch(physics.A, physics.A_adjoint, physics.A_adjoint_A, operator, size)
 
 
@@ -256,6 +271,9 @@ def pyxu_fft(operator: str, size: str) -> Case | None:
     return pyxu(operator, size, fft=True)
 
 
+#: Libraries whose operators run where torch runs.
+ON_TORCH = ("flowsolve", "torch", "deepinv")
+
 #: What is timed: name to (library that must be importable, maker of cases).
 CONTENDERS: dict[str, tuple[str, Callable[[str, str], Case | None]]] = {
     "flowsolve": ("flowsolve", flowsolve),
@@ -277,7 +295,14 @@ def fingerprint(result: np.ndarray) -> list[float]:
 
 
 def peak_memory(call: Callable[[], Any]) -> float:
-    """Return by how many bytes resident memory rises at its highest during a call; nan off Linux."""
+    """Return by how many bytes memory rises at its highest during a call; nan off Linux."""
+    if DEVICE != "cpu":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        return float(torch.cuda.max_memory_allocated() - before)
     try:
         gc.collect()
         ctypes.CDLL("libc.so.6").malloc_trim(0)
@@ -295,14 +320,16 @@ def _status(key: str) -> float:
         return next(1024.0 * int(line.split()[1]) for line in file if line.startswith(key + ":"))
 
 
-def worker(name: str, threads: int) -> None:
+def worker(name: str, threads: int, device: str) -> None:
     """Answer requests on standard input until it ends."""
+    global DEVICE
+    DEVICE = device
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not come between the answers
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     library, make = CONTENDERS[name]
-    if library in ("flowsolve", "torch", "deepinv"):
+    if library in ON_TORCH:
         import torch
 
         torch.set_num_threads(threads)
@@ -334,4 +361,4 @@ def _answer(case: Case, request: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    worker(sys.argv[1], int(sys.argv[2]))
+    worker(sys.argv[1], int(sys.argv[2]), sys.argv[3])

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from operator_contenders import CONTENDERS, MAPS, OPERATORS, SIZES, data
+from operator_contenders import CONTENDERS, MAPS, ON_TORCH, OPERATORS, SIZES, data
 
 OURS, BARE = "flowsolve", "torch (bare)"
 SECONDS = 0.02
@@ -41,16 +41,18 @@ class Worker:
         Interpreter of the environment that has the library.
     threads : int
         Threads, and cores, that it may use.
+    device : str
+        Where libraries that run on torch compute.
     """
 
-    def __init__(self, name: str, python: str, threads: int) -> None:
+    def __init__(self, name: str, python: str, threads: int, device: str) -> None:
         self.name = name
         environment = dict(os.environ, JAX_PLATFORMS="cpu")
         for key in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
             environment[f"{key}_NUM_THREADS"] = str(threads)
         script = Path(__file__).with_name("operator_contenders.py")
         self.process = subprocess.Popen(
-            [python, "-W", "ignore", str(script), name, str(threads)],
+            [python, "-W", "ignore", str(script), name, str(threads), device],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -169,6 +171,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("benchmark-output"), help="folder to write to")
     parser.add_argument("--rounds", type=int, default=15, help="measurements of each map")
     parser.add_argument("--threads", type=int, default=1, help="threads and cores for each library")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda for the libraries that run on torch")
     parser.add_argument("--peer-python", action="append", default=[], metavar="LIBRARY=PYTHON")
     parser.add_argument("--operator", action="append", choices=OPERATORS, help="default: all")
     parser.add_argument("--size", action="append", choices=SIZES, help="default: all")
@@ -177,16 +180,19 @@ def main(arguments: list[str] | None = None) -> int:
     pythons = dict(pair.split("=", 1) for pair in options.peer_python)
     versions, workers = {}, []
     for name, (library, _) in CONTENDERS.items():
+        if options.device != "cpu" and library not in ON_TORCH:
+            continue
         python = pythons.get(library, sys.executable)
         version = importable(python, library)
         if version is None:
             print(f"{name}: skipped, as {library} cannot be imported by {python}", file=sys.stderr)
             continue
         versions[name] = version
-        workers.append(Worker(name, python, options.threads))
+        workers.append(Worker(name, python, options.threads, options.device))
     results: dict[str, Any] = {
         "versions": versions,
         "threads": options.threads,
+        "device": options.device,
         "rounds": options.rounds,
         "machine": {"processor": processor(), "python": platform.python_version()},
         "rows": [],

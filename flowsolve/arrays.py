@@ -21,6 +21,9 @@ Array = Any
 _NAMESPACES: dict[type, Any] = {}
 """Namespaces already found, of the array types whose namespace depends on the type alone."""
 
+_TORCH: dict[type, bool] = {}
+"""Whether a type met before is a tensor's: asked several times in each call of an operator."""
+
 ARRAYS = "a NumPy, CuPy, torch or array-API array of dtype float32 or float64"
 
 
@@ -67,7 +70,10 @@ def device(x: Array) -> Any:
 
 def is_torch(x: Any) -> bool:
     """Return whether `x` is a torch tensor, without importing torch."""
-    return bool(array_api_compat.is_torch_array(x))
+    known = _TORCH.get(type(x))
+    if known is None:
+        known = _TORCH[type(x)] = bool(array_api_compat.is_torch_array(x))
+    return known
 
 
 def copy(x: Array) -> Array:

@@ -19,6 +19,7 @@ import numpy as np
 
 from .arrays import Array, check_float, from_host, namespace, to_numpy
 from .errors import ArgumentError, UnsupportedError
+from .operators.checks import as_number
 from .registry import Registry
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class Gaussian(NoiseModel):
     sigma: float
 
     def __post_init__(self) -> None:
-        _require("sigma", self.sigma, zero=True)
+        as_number(self.sigma, "sigma", zero=True)
 
     @property
     def _scale(self) -> float:
@@ -160,7 +161,7 @@ class Poisson(NoiseModel):
     fidelity: ClassVar[str] = "kullback_leibler"
 
     def __post_init__(self) -> None:
-        _require("peak", self.peak)
+        as_number(self.peak, "peak")
 
     def _noise(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return rng.poisson(self.peak * _rate(clean)) / self.peak - clean
@@ -193,8 +194,8 @@ class PoissonGaussian(NoiseModel):
     fidelity: ClassVar[str] = "weighted_least_squares"
 
     def __post_init__(self) -> None:
-        _require("peak", self.peak)
-        _require("sigma", self.sigma, zero=True)
+        as_number(self.peak, "peak")
+        as_number(self.sigma, "sigma", zero=True)
 
     def _noise(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         counts = rng.poisson(self.peak * _rate(clean)) / self.peak
@@ -228,7 +229,7 @@ class SaltAndPepper(NoiseModel):
 
     def __post_init__(self) -> None:
         for name in ("amount", "salt"):
-            _require(name, getattr(self, name), zero=True, most=1.0)
+            as_number(getattr(self, name), name, zero=True, most=1.0)
         _require_range(self.low, self.high)
 
     def _noise(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -311,16 +312,6 @@ def _rate(clean: np.ndarray) -> np.ndarray:
 def _positive_part(clean: Array) -> Array:
     xp = namespace(clean)
     return xp.where(clean > 0, clean, xp.zeros_like(clean))
-
-
-def _require(name: str, value: Any, *, zero: bool = False, most: float = math.inf) -> None:
-    """Raise `ArgumentError` unless `value` is a finite number in the range."""
-    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(float(value))
-    if not number or value < 0 or value > most or (value == 0 and not zero):
-        accepted = (
-            f"a number in [0, {most:g}]" if most < math.inf else f"a finite number {'>=' if zero else '>'} 0"
-        )
-        raise ArgumentError(name, repr(value), accepted)
 
 
 def _require_range(low: Any, high: Any) -> None:

@@ -66,6 +66,6 @@ def needs_rule(x: torch.Tensor) -> bool:
     """
     if x.requires_grad and torch.is_grad_enabled():
         return True
-    if forward_ad._current_level >= 0:
+    if getattr(forward_ad, "_current_level", 0) >= 0:
         return True
     return torch._C._functorch.maybe_current_level() is not None

@@ -237,9 +237,12 @@ class LinearOperator(ClosedForms):
 
     def config(self) -> dict[str, Any]:
         """Return a JSON-able description that :func:`from_config` turns back into an operator."""
-        if not self.name:
+        from .registration import registered_name
+
+        name = self.name or registered_name(type(self))
+        if not name:
             raise UnsupportedError(f"{type(self).__name__} cannot be described: it is not registered")
-        return {"name": self.name, **self._options()}
+        return {"name": name, **self._options()}
 
     @classmethod
     def from_config(cls, options: dict[str, Any]) -> Self:

@@ -30,6 +30,23 @@ def as_shape(value: Any, argument: str, ndim: int | None = None) -> tuple[int, .
     return tuple(int(n) for n in items)
 
 
+def as_number(value: Any, argument: str, *, zero: bool = False, most: float = math.inf) -> float:
+    """Return `value` as a float if it is a finite number > 0, or >= 0 with `zero`, and <= `most`.
+
+    Raises
+    ------
+    ArgumentError
+        If it is not.
+    """
+    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(float(value))
+    if not number or value < 0 or value > most or (value == 0 and not zero):
+        accepted = f"a finite number {'>=' if zero else '>'} 0"
+        if most < math.inf:
+            accepted = f"a number in {'[' if zero else '('}0, {most:g}]"
+        raise ArgumentError(argument, repr(value) if isinstance(value, str) else value, accepted)
+    return float(value)
+
+
 def as_pair(value: Any, argument: str, minimum: int = 1) -> tuple[int, int]:
     """Return an integer, or two for rows and columns, as a pair of integers >= `minimum`.
 

@@ -81,8 +81,8 @@ def check(op: LinearOperator, namespaces: Sequence[str] | None = None, seed: int
         for dtype in ("float64", "float32"):
             reports += guard(check_adjoint, op, where, dtype, seed)
             reports += guard(check_linearity, op, where, dtype, seed)
-        for function in (check_shapes_and_batches, check_dtype_and_device, check_no_mutation):
-            reports += guard(function, op, where, seed)
+        for in_library in (check_shapes_and_batches, check_dtype_and_device, check_no_mutation):
+            reports += guard(in_library, op, where, seed)
     for function in (check_lipschitz, check_closed_forms, check_torch_gradients, check_config, check_select):
         reports += guard(function, op, seed)
     return reports

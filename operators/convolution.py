@@ -6,6 +6,7 @@ directly where that is measured to be faster (:mod:`.torch_direct`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,15 +45,16 @@ class Convolution:
     size with small prime factors, and cut the result to size.
     """
 
-    def __init__(self, kernels: np.ndarray, size: tuple[int, int], boundary: str) -> None:
+    def __init__(self, kernels: np.ndarray, size: Sequence[int], boundary: str) -> None:
         rows, columns = kernels.shape[-2:]
         if rows > size[0] or columns > size[1]:
             raise ArgumentError(
                 "kernel", f"size {rows} x {columns}", f"at most the image's size, {size[0]} x {size[1]}"
             )
-        self.kernels, self.size, self.boundary = kernels, size, check_boundary(boundary)
+        self.kernels, self.boundary = kernels, check_boundary(boundary)
+        self.size = (int(size[0]), int(size[1]))
         self._plan()
-        self._direct = _Direct(kernels, size, boundary)
+        self._direct = _Direct(kernels, self.size, boundary)
 
     def _plan(self) -> None:
         """Choose the extension, the FFT size and the kernel's place, for rows and columns."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, HostArray
+from ..arrays import Array, HostArray, is_torch
 from ..errors import ArgumentError
 from . import torch_fast
 from .base import LinearOperator
@@ -69,7 +69,9 @@ class Diagonal(LinearOperator):
 
 
 def _times(x: Array, weights: HostArray) -> Array:
-    return torch_fast.multiply(x, weights.like(x)) if torch_fast.usable(x) else x * weights.like(x)
+    if is_torch(x) and torch_fast.is_huge(x) and torch_fast.usable(x):
+        return torch_fast.multiply(x, weights.like(x))
+    return x * weights.like(x)
 
 
 def _broadcasts(shape: Sequence[int], target: tuple[int, ...]) -> bool:

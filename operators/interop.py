@@ -143,7 +143,7 @@ def to_pylops(operator: LinearOperator, dtype: Any = np.float64) -> Any:
 
     maps = _flat_maps(operator, dtype)
 
-    class FlowsolveOperator(pylops.LinearOperator):  # type: ignore[misc, name-defined]
+    class FlowsolveOperator(pylops.LinearOperator):
         def _matvec(self, x: np.ndarray) -> np.ndarray:
             return maps["matvec"](x)
 

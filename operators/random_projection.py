@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from ..arrays import Array, HostArray, from_host, namespace
 from ..errors import ArgumentError
 from .base import LinearOperator
-from .checks import as_shape
+from .checks import as_number, as_shape
 from .registration import register_operator
 
 COLUMNS = 64
@@ -66,15 +66,12 @@ class RandomProjection(LinearOperator):
         variance: float | None = None,
         keep: bool = False,
     ) -> None:
-        if not isinstance(m, Integral) or isinstance(m, bool) or m < 1:
-            raise ArgumentError("m", m, "an integer >= 1")
-        if not isinstance(seed, Integral) or not 0 <= seed < 2**64:
-            raise ArgumentError("seed", seed, "an integer >= 0 and below 2**64")
-        if variance is not None and (not isinstance(variance, Real) or not 0 < float(variance) < math.inf):
-            raise ArgumentError("variance", variance, "a finite number > 0, or None for 1/m")
+        for argument, value, least in (("m", m, 1), ("seed", seed, 0)):
+            if not isinstance(value, Integral) or isinstance(value, bool) or not least <= value < 2**64:
+                raise ArgumentError(argument, value, f"an integer >= {least} and below 2**64")
         super().__init__(as_shape(dim_shape, "dim_shape"), (int(m),))
         self.seed, self.keep = int(seed), bool(keep)
-        self.variance = 1 / int(m) if variance is None else float(variance)
+        self.variance = 1 / int(m) if variance is None else as_number(variance, "variance")
         self._n = math.prod(self.dim_shape)
         self._kept: dict[int, HostArray] = {}
         self._eigen: tuple[HostArray, HostArray] | None = None

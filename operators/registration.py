@@ -47,3 +47,8 @@ def register_composite(name: str) -> Callable[[Class], Class]:
         return cls
 
     return store
+
+
+def registered_name(cls: type) -> str:
+    """Return the name a class is registered under by an entry point alone, or an empty string."""
+    return next((name for name in registry if registry.get(name) is cls), "")

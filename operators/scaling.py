@@ -38,7 +38,8 @@ class Scaling(Diagonal):
 
     def __init__(self, gain: float | Array, dim_shape: Sequence[int] | None = None) -> None:
         shape = None if dim_shape is None else as_shape(dim_shape, "dim_shape", 3)
-        host = decode_array(gain) if is_encoded_array(gain) else as_finite(gain, "gain")
+        given: Any = gain
+        host = decode_array(given) if is_encoded_array(given) else as_finite(given, "gain")
         if not np.all(host > 0):
             raise ArgumentError("gain", f"{int(np.sum(host <= 0))} value(s) <= 0", "numbers > 0")
         super().__init__(host, shape, "gain")

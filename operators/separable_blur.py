@@ -53,12 +53,12 @@ class SeparableBlur(Separable):
 
     def axis_matrices(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the matrices of the blur along each axis."""
-        return tuple(
-            Convolution(kernel[None, :, None], (side, 1), self.boundary)
-            .apply(np.eye(side)[:, :, None])[..., 0]
-            .T
-            for kernel, side in zip((self.rows, self.columns), self.dim_shape[1:], strict=True)
-        )  # type: ignore[return-value]
+        return self._axis_matrix(0), self._axis_matrix(1)
+
+    def _axis_matrix(self, axis: int) -> np.ndarray:
+        side, kernel = self.dim_shape[1 + axis], (self.rows, self.columns)[axis]
+        line = Convolution(kernel[None, :, None], (side, 1), self.boundary)
+        return line.apply(np.eye(side)[:, :, None])[..., 0].T
 
     def _apply(self, x: Array) -> Array:
         return self._convolution.apply(x)

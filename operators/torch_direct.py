@@ -3,100 +3,36 @@
 A kernel is applied as a few additions of shifted planes, a tile that fits the cache at a
 time. That is cheaper than a transform, and than ``conv2d``, whose speed depends on how many
 planes there are and on the state of the allocator.
+
+For each shape of tile the steps are written down once (:mod:`.torch_program`) and repeated
+tile by tile: making the views of memory that they work on costs as much as the arithmetic.
 """
 
 from __future__ import annotations
 
 import copy
-import math
-import threading
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import torch_fast
+from .torch_program import Program, kept
 
 if TYPE_CHECKING:
     import torch
 
 TILE = 1 << 18
-"""Pixels worked on at a time: a float32 tile of 1 MiB fits a core's cache."""
+"""Pixels worked on at a time: a float32 tile of 1 MiB."""
+
+PROGRAMS = 32
+"""Programs kept by each thread; the oldest is forgotten first."""
 
 RANK_TOLERANCE = 1e-14
 """Relative singular values below this count as zero when a kernel is tested for rank one."""
 
-_MEMORY = threading.local()
-
-
-class Scratch:
-    """Memory for the temporaries of one tile, kept from call to call by each thread.
-
-    The allocator gives such sizes back to the system and takes them anew, each time filled
-    with zeros a page at a time, which can cost more than the arithmetic.
-
-    Parameters
-    ----------
-    dtype : torch.dtype
-        Of the temporaries.
-    """
-
-    SIZE = 10 * TILE
-    """Numbers kept; what goes beyond is allocated."""
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        import torch
-
-        self.dtype, self.used = dtype, 0
-        kept = _MEMORY.__dict__
-        if dtype not in kept:
-            with torch.inference_mode(False):
-                kept[dtype] = torch_fast.empty((self.SIZE,), dtype)
-        self.memory = kept[dtype]
-
-    def take(self, shape: Sequence[int]) -> torch.Tensor:
-        """Return memory of a shape, which nothing else of this tile uses."""
-        import torch
-
-        count = math.prod(shape)
-        start, self.used = self.used, self.used + count
-        if self.used > self.SIZE:
-            return torch.empty(*shape, dtype=self.dtype)
-        return self.memory[start : self.used].view(*shape)
-
-
-def _extend(
-    x: torch.Tensor, axis: int, before: int, after: int, boundary: str, scratch: Scratch
-) -> torch.Tensor:
-    """Return x extended along an axis, as :func:`.boundaries.pad` does, in scratch memory."""
-    if before == after == 0:
-        return x
-    n, shape = x.shape[axis], list(x.shape)
-    shape[axis] = before + n + after
-    out = scratch.take(shape)
-    out.narrow(axis, before, n).copy_(x)
-    _fill_edges(x, out, axis, before, after, boundary)
-    return out
-
-
-def _fill_edges(
-    x: torch.Tensor, out: torch.Tensor, axis: int, before: int, after: int, boundary: str
-) -> None:
-    """Write what lies beyond the edges of x, which stands in `out` from `before` on."""
-    n = x.shape[axis]
-    front, back = out.narrow(axis, 0, before), out.narrow(axis, before + n, after)
-    if boundary == "zero":
-        front.zero_()
-        back.zero_()
-    elif boundary == "circular":
-        front.copy_(x.narrow(axis, n - before, before))
-        back.copy_(x.narrow(axis, 0, after))
-    elif boundary == "reflect":
-        front.copy_(x.narrow(axis, 1, before).flip(axis))
-        back.copy_(x.narrow(axis, n - 1 - after, after).flip(axis))
-    else:
-        front.copy_(x.narrow(axis, 0, 1).expand_as(front))
-        back.copy_(x.narrow(axis, n - 1, 1).expand_as(back))
+_NUMBERS = itertools.count()
 
 
 class DirectFilter:
@@ -109,8 +45,8 @@ class DirectFilter:
     Parameters
     ----------
     kernels : numpy.ndarray
-        Shape ``(1 or C, kh, kw)``. Kernels of rank one take kh + kw passes over the image,
-        others one for each entry that is not zero.
+        Shape ``(1 or C, kh, kw)``. Kernels of rank one take at most kh + kw passes over the
+        image, windows of equal weights fewer, others one for each entry that is not zero.
     rows, columns : (int, int)
         How far to extend before and after.
     boundary : {"circular", "zero", "reflect", "replicate"}
@@ -123,7 +59,7 @@ class DirectFilter:
         self.rows, self.columns, self.boundary = rows, columns, boundary
         self.size = kernels.shape[1:]
         self.kernels = [_factors(k) for k in kernels]
-        self._row_index: dict[int, torch.Tensor] = {}
+        self._number = next(_NUMBERS)
 
     @property
     def passes(self) -> int:
@@ -138,65 +74,114 @@ class DirectFilter:
         count = len(self.kernels)
         images = x.reshape(-1, count, x.shape[-3] // count, *x.shape[-2:])
         results = out.view(-1, count, x.shape[-3] // count, height, width)
-        for i, factors in enumerate(self.kernels):
+        for i in range(count):
             # With one kernel for all, this view holds every plane of the batch.
             source, target = images[:, i].flatten(0, 1), results[:, i]
-            self._run(factors, source, target.view(-1, height, width) if count == 1 else target[:, 0])
+            self._run(i, source, target.view(-1, height, width) if count == 1 else target[:, 0])
         return out
 
-    def _run(self, factors: list, source: torch.Tensor, target: torch.Tensor) -> None:
+    def _run(self, kernel: int, source: torch.Tensor, target: torch.Tensor) -> None:
         planes, height, width = target.shape
-        if source.shape[-2] * source.shape[-1] <= TILE:
+        n = source.shape[-2]
+        if n * source.shape[-1] <= TILE:
             count = max(1, TILE // (height * width))
             for start in range(0, planes, count):
-                part, scratch = source[start : start + count], Scratch(source.dtype)
-                extended = _extend(part, -2, *self.rows, self.boundary, scratch)
-                self._tile(factors, extended, target[start : start + count], scratch)
+                part = source[start : start + count]
+                program = self._program(kernel, (len(part), height, width), n, x=source)
+                program.entry.narrow(-2, self.rows[0], n).copy_(part)
+                program.run(target[start : start + count])
             return
-        rows = max(1, TILE // width)
+        rows, index = max(1, TILE // width), _row_index(n, self.rows, self.boundary)
         for plane, result in zip(source, target, strict=True):
             for start in range(0, height, rows):
                 part = result[start : start + rows]
-                extended = self._rows_of(plane, start, start + len(part))
-                self._tile(factors, extended, part, Scratch(source.dtype))
+                program = self._program(kernel, tuple(part.shape), None, x=source)
+                _take_rows(plane, index, start, self.rows[0], program.entry)
+                program.run(part)
 
-    def _rows_of(self, plane: torch.Tensor, start: int, stop: int) -> torch.Tensor:
-        """Return the extended rows that the results from `start` to `stop` are made of."""
+    def _program(self, kernel: int, result: tuple[int, ...], core: int | None, x: torch.Tensor) -> Program:
+        """Return the program for results of a shape.
+
+        Where `core` rows of the entry are whole planes, the program extends them itself.
+        """
+        programs = kept().setdefault("programs", {})
+        key = (self._number, kernel, result, core, x.shape[-1], x.dtype, TILE)
+        program = programs.get(key)
+        if program is None:
+            if len(programs) >= PROGRAMS:
+                programs.pop(next(iter(programs)))
+            program = programs[key] = self._compile(kernel, result, core, x)
+        return program
+
+    def _compile(self, kernel: int, result: tuple[int, ...], core: int | None, x: torch.Tensor) -> Program:
         import torch
 
-        first, last = start - self.rows[0], stop + self.size[0] - 1 - self.rows[0]
-        if first >= 0 and last <= len(plane):
-            return plane[first:last]
-        index = self._row_index.get(len(plane))
-        if index is None:
-            mode = {"circular": "wrap", "reflect": "reflect", "replicate": "edge"}
-            numbers = np.arange(len(plane))
-            if self.boundary == "zero":
-                padded = np.pad(numbers, self.rows, constant_values=-1)
+        factors, width = self.kernels[kernel], x.shape[-1]
+        (before, after), height = self.columns, result[-2]
+        with torch.inference_mode(False), torch.no_grad():
+            entry = (*result[:-2], height + self.size[0] - 1, width)
+            lines = height if len(factors) == 2 else entry[-2]
+            program = Program(x.dtype, (*result[:-2], lines, before + width + after), entry)
+            if core is not None:
+                _extend(program, program.entry, -2, *self.rows, self.boundary)
+            inner = program.wide.narrow(-1, before, width)
+            if len(factors) == 2:
+                factors[0].rows(program, program.entry, inner)
             else:
-                padded = np.pad(numbers, self.rows, mode=mode[self.boundary])  # type: ignore[call-overload]
-            index = self._row_index[len(plane)] = torch.from_numpy(padded)
-        wanted = index[start : stop + self.size[0] - 1]
-        rows = plane.index_select(0, wanted.clamp(min=0))
-        if self.boundary == "zero":
-            rows[wanted < 0] = 0
-        return rows
-
-    def _tile(self, factors: list, extended: torch.Tensor, out: torch.Tensor, scratch: Scratch) -> None:
-        """Write the results whose extended rows are given; columns are extended here."""
-        if len(factors) == 2:
-            before, after = self.columns
-            width = extended.shape[-1]
-            wide = scratch.take((*extended.shape[:-2], out.shape[-2], before + width + after))
-            core = wide.narrow(-1, before, width)
-            factors[0].rows(extended, core, scratch)
-            _fill_edges(core, wide, -1, before, after, self.boundary)
-            factors[1].columns(wide, out, scratch)
-            return
-        factors[0].run(_extend(extended, -1, *self.columns, self.boundary, scratch), out, scratch)
+                program.do(lambda: inner.copy_(program.entry))
+            _extend(program, program.wide, -1, before, after, self.boundary)
+            program.release()
+            factors[-1].columns(program, program.wide, result)
+        return program
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_row_index": {}}
+        return {k: v for k, v in self.__dict__.items() if k != "_number"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _number=next(_NUMBERS))
+
+
+def _extend(program: Program, x: torch.Tensor, axis: int, before: int, after: int, boundary: str) -> None:
+    """Have what lies beyond the edges filled in, from what stands in x from `before` on."""
+    n = x.shape[axis] - before - after
+    core = x.narrow(axis, before, n)
+    front, back = x.narrow(axis, 0, before), x.narrow(axis, before + n, after)
+    if boundary == "circular":
+        sources = core.narrow(axis, n - before, before), core.narrow(axis, 0, after)
+    elif boundary == "replicate":
+        sources = core.narrow(axis, 0, 1).expand_as(front), core.narrow(axis, n - 1, 1).expand_as(back)
+    elif boundary == "reflect":
+        sources = core.narrow(axis, 1, before), core.narrow(axis, n - 1 - after, after)
+    for edge, count, i in ((front, before, 0), (back, after, 1)):
+        if count and boundary == "zero":
+            program.do(edge.zero_)
+        elif count and boundary == "reflect":
+            program.do(lambda e=edge, s=sources[i]: e.copy_(s.flip(axis)))  # type: ignore[misc]
+        elif count:
+            program.do(lambda e=edge, s=sources[i]: e.copy_(s))  # type: ignore[misc]
+
+
+def _row_index(n: int, rows: tuple[int, int], boundary: str) -> torch.Tensor:
+    """Return which row of a plane each extended row is; -1 for rows of zeros."""
+    import torch
+
+    if boundary == "zero":
+        return torch.from_numpy(np.pad(np.arange(n), rows, constant_values=-1))
+    mode = {"circular": "wrap", "reflect": "reflect", "replicate": "edge"}[boundary]
+    return torch.from_numpy(np.pad(np.arange(n), rows, mode=mode))  # type: ignore[call-overload]
+
+
+def _take_rows(
+    plane: torch.Tensor, index: torch.Tensor, start: int, before: int, entry: torch.Tensor
+) -> None:
+    """Copy the extended rows from `start` on to `entry`."""
+    first, count = start - before, len(entry)
+    if first >= 0 and first + count <= len(plane):
+        entry.copy_(plane[first : first + count])
+        return
+    wanted = index[start : start + count]
+    entry.copy_(plane[wanted.clamp(min=0)])
+    entry[wanted < 0] = 0
 
 
 class _Taps:
@@ -205,10 +190,10 @@ class _Taps:
     def __init__(self, taps: list[tuple[tuple[int, int], float]]) -> None:
         self.taps, self.passes = taps, len(taps)
 
-    def run(self, x: torch.Tensor, out: torch.Tensor, scratch: Scratch) -> None:
-        x = x.contiguous()
+    def columns(self, program: Program, x: torch.Tensor, shape: Sequence[int]) -> None:
+        """Have the sum written to the result."""
         places = [(a * x.shape[-1] + b, w) for (a, b), w in self.taps]
-        _accumulate_flat(_shifts(x, places), x, out, scratch)
+        _finish(program, _shifts(x, places), x, shape)
 
 
 class _Profile:
@@ -225,14 +210,14 @@ class _Profile:
         other.taps = [(i, factor * w) for i, w in self.taps]
         return other
 
-    def rows(self, x: torch.Tensor, out: torch.Tensor, scratch: Scratch) -> None:
-        """Write the sum over shifts from row to row."""
-        height = out.shape[-2]
-        _accumulate([(w, x.narrow(-2, i, height)) for i, w in self.taps], out, scratch.take(out.shape))
+    def rows(self, program: Program, x: torch.Tensor, out: torch.Tensor) -> None:
+        """Have the sum over shifts from row to row written to `out`."""
+        terms = [(w, x.narrow(-2, i, out.shape[-2])) for i, w in self.taps]
+        _accumulate(program, terms, out)
 
-    def columns(self, x: torch.Tensor, out: torch.Tensor, scratch: Scratch) -> None:
-        """Write the sum over shifts from column to column."""
-        _accumulate_flat(_shifts(x, self.taps), x, out, scratch)
+    def columns(self, program: Program, x: torch.Tensor, shape: Sequence[int]) -> None:
+        """Have the sum over shifts from column to column written to the result."""
+        _finish(program, _shifts(x, self.taps), x, shape)
 
 
 class _Box:
@@ -246,23 +231,20 @@ class _Box:
         """Return the same sum times a number."""
         return _Box(self.start, self.count, factor * self.weight)
 
-    def rows(self, x: torch.Tensor, out: torch.Tensor, scratch: Scratch) -> None:
-        """Write the sum over a window of rows."""
-        height = out.shape[-2]
-        pieces = self._pieces(x.narrow(-2, self.start, height + self.count - 1), -2, height, scratch)
-        _accumulate([(1.0, p) for p in pieces], out, scratch.take(out.shape), self.weight)
+    def rows(self, program: Program, x: torch.Tensor, out: torch.Tensor) -> None:
+        """Have the sum over a window of rows written to `out`."""
+        window = x.narrow(-2, self.start, out.shape[-2] + self.count - 1)
+        terms = [(1.0, piece) for piece in self._pieces(program, window, -2, out.shape[-2])]
+        _accumulate(program, terms, out, self.weight)
 
-    def columns(self, x: torch.Tensor, out: torch.Tensor, scratch: Scratch) -> None:
-        """Write the sum over a window of columns."""
-        flat = x.reshape(-1)
-        length = flat.numel() - self.start - self.count + 1
-        pieces = self._pieces(flat.narrow(0, self.start, flat.numel() - self.start), 0, length, scratch)
-        _accumulate_flat([(1.0, p) for p in pieces], x, out, scratch, self.weight)
+    def columns(self, program: Program, x: torch.Tensor, shape: Sequence[int]) -> None:
+        """Have the sum over a window of columns written to the result."""
+        line = x.view(-1)[self.start :]
+        pieces = self._pieces(program, line, 0, len(line) - self.count + 1)
+        _finish(program, [(1.0, piece) for piece in pieces], x, shape, self.weight)
 
-    def _pieces(self, window: torch.Tensor, axis: int, n: int, scratch: Scratch) -> list[torch.Tensor]:
+    def _pieces(self, program: Program, window: torch.Tensor, axis: int, n: int) -> list[torch.Tensor]:
         """Return what adds up to the sum: windows of the powers of two in the count, end to end."""
-        import torch
-
         count, width, offset, pieces = self.count, 1, 0, []
         while count:
             if count & 1:
@@ -270,80 +252,77 @@ class _Box:
                 offset += width
             count >>= 1
             if count:
-                shape = list(window.shape)
-                shape[axis] -= width
-                left, right = (window.narrow(axis, i, shape[axis]) for i in (0, width))
-                window = torch.add(left, right, out=scratch.take(shape))
+                length = window.shape[axis] - width
+                sides = [(1.0, window.narrow(axis, i, length)) for i in (0, width)]
+                window = program.take(sides[0][1].shape)
+                _accumulate(program, sides, window)
                 width *= 2
         return pieces
 
 
-def _accumulate(
-    terms: Sequence[tuple[float, torch.Tensor]], out: torch.Tensor, total: torch.Tensor, scale: float = 1.0
-) -> None:
-    """Write a weighted sum of tensors, times `scale`.
+Terms = Sequence[tuple[float, Any]]
 
-    All but the last step are done in `total`, which has no gaps; the last one writes to
-    `out`, which may have some.
-    """
+
+def _accumulate(program: Program, terms: Terms, out: torch.Tensor, scale: float = 1.0) -> None:
+    """Have a weighted sum, times `scale`, written to `out`, which may have gaps between its rows."""
     import torch
 
-    weight, term = terms[0]
     if len(terms) == 1:
-        torch.mul(term, weight * scale, out=out)
+        (weight, term) = terms[0]
+        program.do(lambda: torch.mul(term, weight * scale, out=out))
         return
-    if weight == 1.0 and len(terms) > 2:
-        total, terms = torch.add(term, terms[1][1], alpha=terms[1][0], out=total), terms[1:]
-    elif weight == 1.0:
-        total = term
-    else:
-        torch.mul(term, weight, out=total)
-    for w, other in terms[1:-1]:
-        total.add_(other, alpha=w)
-    weight, term = terms[-1]
-    torch.add(total, term, alpha=weight, out=out)
+    total, (weight, last) = _all_but_last(program, terms), terms[-1]
+    program.do(lambda: torch.add(total, last, alpha=weight, out=out))
     if scale != 1.0:
-        out *= scale
+        program.do(lambda: out.mul_(scale))
 
 
-def _accumulate_flat(
-    terms: Sequence[tuple[float, torch.Tensor]],
-    x: torch.Tensor,
-    out: torch.Tensor,
-    scratch: Scratch,
-    scale: float = 1.0,
-) -> None:
-    """Write a weighted sum of shifts of x, each one flat line of numbers without gaps.
-
-    The rows of x, which has no gaps, are longer than those of the result: what wraps from
-    one row into the next ends in the columns that are left out.
-    """
+def _all_but_last(program: Program, terms: Terms) -> torch.Tensor:
+    """Return where the sum of all terms but the last will stand."""
     import torch
 
-    *most, (weight, last) = terms
+    (weight, first), *others = terms[:-1]
+    if weight == 1.0 and not others:
+        return first
+    total = program.take(first.shape)
+    if weight == 1.0:
+        (w, second), *others = others
+        program.do(lambda: torch.add(first, second, alpha=w, out=total))
+    else:
+        program.do(lambda: torch.mul(first, weight, out=total))
+    for factor, term in others:
+        program.do(lambda t=term, a=factor: total.add_(t, alpha=a))  # type: ignore[misc]
+    return total
+
+
+def _shifts(x: torch.Tensor, places: Sequence[tuple[int, float]]) -> Terms:
+    """Return weights and shifts of x as one line of numbers; the last place is the furthest."""
+    line = x.view(-1)
+    length = len(line) - places[-1][0]
+    return [(w, line[place : place + length]) for place, w in places]
+
+
+def _finish(
+    program: Program, terms: Terms, x: torch.Tensor, shape: Sequence[int], scale: float = 1.0
+) -> None:
+    """Have a weighted sum of shifts of x, each one line of numbers without gaps, written to the result.
+
+    The rows of x are longer than those of the result: what wraps from one row into the next
+    ends in the columns that are left out.
+    """
+    import torch
 
     def cut(line: torch.Tensor) -> torch.Tensor:
-        shape = (*x.shape[:-2], *out.shape[-2:])
-        return line.as_strided(shape, x.stride(), line.storage_offset())
+        return line.as_strided(tuple(shape), x.stride(), line.storage_offset())
 
-    if not most:
-        torch.mul(cut(last), weight * scale, out=out)
+    weight, last = terms[-1][0], cut(terms[-1][1])
+    if len(terms) == 1:
+        program.do_last(lambda out: torch.mul(last, weight * scale, out=out))
         return
-    if len(most) == 1 and most[0][0] == 1.0:
-        total = most[0][1]
-    else:
-        total = scratch.take(last.shape)
-        _accumulate(most, total, total)
-    torch.add(cut(total), cut(last), alpha=weight, out=out)
+    total = cut(_all_but_last(program, terms))
+    program.do_last(lambda out: torch.add(total, last, alpha=weight, out=out))
     if scale != 1.0:
-        out *= scale
-
-
-def _shifts(x: torch.Tensor, places: Sequence[tuple[int, float]]) -> list[tuple[float, torch.Tensor]]:
-    """Return weights and shifts of x as one line; the last place is the furthest."""
-    flat = x.reshape(-1)
-    length = flat.numel() - places[-1][0]
-    return [(w, flat.narrow(0, place, length)) for place, w in places]
+        program.do_last(lambda out: out.mul_(scale))
 
 
 def _factors(kernel: np.ndarray) -> list[Any]:

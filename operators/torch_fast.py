@@ -34,14 +34,13 @@ TRANSFORM_TILE = 1 << 16
 
 
 def usable(x: Any) -> bool:
-    """Return whether `x` is a torch tensor in CPU memory that can be written into by slices."""
-    return is_torch(x) and x.device.type == "cpu" and x.layout is _strided()
-
-
-def _strided() -> Any:
+    """Return whether `x` is a plain torch tensor in CPU memory, whose results can be written by slices."""
+    if not is_torch(x) or x.device.type != "cpu":
+        return False
     import torch
 
-    return torch.strided
+    # Inside a transform of torch.func, slices of a plain result cannot take what is mapped.
+    return x.layout is torch.strided and not torch._C._functorch.is_functorch_wrapped_tensor(x)
 
 
 def empty(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
@@ -55,6 +54,11 @@ def empty(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
     if math.prod(shape) * dtype.itemsize < HUGE:
         return torch.empty(*shape, dtype=dtype)
     return torch.from_numpy(np.empty(tuple(shape), dtype=str(dtype).removeprefix("torch.")))
+
+
+def is_huge(x: torch.Tensor) -> bool:
+    """Return whether a result as large as `x` is worth memory from :func:`empty`."""
+    return x.numel() * x.dtype.itemsize >= HUGE
 
 
 def multiply(x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from numbers import Real
 from typing import Any
 
 from ..arrays import Array, namespace
-from ..errors import ArgumentError
+from ..operators.checks import as_number
 from .base import Fidelity, register_fidelity
 
 
@@ -31,9 +29,7 @@ class Huber(Fidelity):
     """
 
     def __init__(self, delta: float = 0.05) -> None:
-        if not isinstance(delta, Real) or not 0 < float(delta) < math.inf:
-            raise ArgumentError("delta", delta, "a finite number > 0")
-        self.delta = float(delta)
+        self.delta = as_number(delta, "delta")
 
     @property
     def curvature(self) -> float:

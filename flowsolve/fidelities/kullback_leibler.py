@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import Any
 
 from ..arrays import Array, namespace
 from ..errors import ArgumentError
+from ..operators.checks import as_number
 from .base import Fidelity, register_fidelity
 
 
@@ -38,11 +38,8 @@ class KullbackLeibler(Fidelity):
     """
 
     def __init__(self, peak: float = 1.0, background: float = 0.0) -> None:
-        if not isinstance(peak, Real) or not 0 < float(peak) < math.inf:
-            raise ArgumentError("peak", peak, "a finite number > 0")
-        if not isinstance(background, Real) or not 0 <= float(background) < math.inf:
-            raise ArgumentError("background", background, "a finite number >= 0")
-        self.peak, self.background = float(peak), float(background)
+        self.peak = as_number(peak, "peak")
+        self.background = as_number(background, "background", zero=True)
 
     def _check(self, u: Array, y: Array) -> Any:
         xp = super()._check(u, y)

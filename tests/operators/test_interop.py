@@ -108,6 +108,16 @@ def test_a_foreign_operator_works_in_a_problem_and_a_solver(trip, tiny_prior):
     torch.testing.assert_close(results[1].value, results[0].value)
 
 
+@pytest.mark.parametrize("solver", ["adam", "forward_backward", "gradient_descent", "lbfgs"])
+def test_every_solver_takes_a_foreign_operator(solver, tiny_prior, tmp_path):
+    x = make_images(2)
+    op = through_scipy(BLUR)
+    problem = fs.InverseProblem(op, fs.degrade(op, x, sigma=0.05), sigma=0.05)
+    objective = fs.Analysis(problem, tiny_prior)
+    result = fs.solve(objective, solver, x * 0 + 0.5, max_iter=5, record=tmp_path / "run.h5")
+    assert (result.value < objective.value(x * 0 + 0.5).numpy()).all()
+
+
 def test_scipys_solvers_take_ours(rng):
     op = Downsample(2, (1, 6, 6))
     y = rng.standard_normal(op.codim_shape)

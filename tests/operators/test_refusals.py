@@ -7,7 +7,26 @@ import pytest
 import torch
 
 from flowsolve.errors import ArgumentError
-from flowsolve.operators import Blur, Downsample, Identity, Mask, Scaled, Sum, block_diag, stack
+from flowsolve.operators import (
+    Blur,
+    Downsample,
+    Fourier,
+    Gradient,
+    Grey,
+    Identity,
+    Mask,
+    Mosaic,
+    Radon,
+    RandomProjection,
+    Resize,
+    Scaled,
+    Scaling,
+    SeparableBlur,
+    Sum,
+    VaryingBlur,
+    block_diag,
+    stack,
+)
 from flowsolve.operators.boundaries import pad
 from flowsolve.operators.kernels import gaussian, motion, uniform
 
@@ -16,6 +35,7 @@ BLUR = Blur.uniform(3, D)
 ZERO = Blur.uniform(3, D, "zero")
 PER_IMAGE = Mask.random(0.5, dim_shape=D, n_images=2)
 X = np.ones((2, *D))
+GRID = {"grid": {"rows": 1, "columns": 1}}
 NAN = np.array([[1.0, np.nan]])
 
 CASES = [
@@ -129,6 +149,63 @@ CASES = [
     (lambda: Mask.random(dim_shape=D, n_images=0), "n_images: got 0; accepted: an integer >= 1, or None"),
     (lambda: Mask.box(9, dim_shape=D), "size: got 9; accepted: at most the image's size, 8 x 9"),
     (lambda: Mask.box((8, 9), dim_shape=D), "mask: got an empty mask"),
+    # Gains, colours, differences
+    (lambda: Scaling(-1.0, D), "gain: got 1 value(s) <= 0; accepted: numbers > 0"),
+    (lambda: Scaling(np.zeros((1, 2, 2))), "gain: got 4 value(s) <= 0"),
+    (lambda: Scaling(NAN, (1, 1, 2)), "gain: got 1 non-finite value(s)"),
+    (lambda: Scaling(np.ones((8, 8)), D), "gain: got shape (8, 8); accepted: a shape that broadcasts to"),
+    (lambda: Grey(D, [1.0, 2.0]), "weights: got shape (2,); accepted: 3 numbers, one per channel, not all 0"),
+    (lambda: Grey(D, [0.0, 0.0, 0.0]), "weights: got zeros"),
+    (lambda: Mosaic((1, 4, 4)), "dim_shape: got (1, 4, 4); accepted: three channels: (3, H, W)"),
+    (lambda: Gradient(D, "zero"), "boundary: got 'zero'; accepted: replicate or circular"),
+    # Separable and varying blur
+    (lambda: SeparableBlur(np.ones(9), [1], D), "rows: got 9 numbers; accepted: at most the image's side, 8"),
+    (
+        lambda: SeparableBlur([1], np.ones((2, 2)), D),
+        "columns: got shape (2, 2); accepted: one row of numbers",
+    ),
+    (lambda: SeparableBlur([0.0], [1], D), "rows: got a kernel of zeros"),
+    (lambda: SeparableBlur([1, 2], [1], D, "wrap"), "boundary: got 'wrap'"),
+    (lambda: VaryingBlur([], D, GRID), "kernels: got []; accepted: a list of one or more kernels"),
+    (
+        lambda: VaryingBlur([np.ones((9, 1))], D, GRID),
+        "kernel: got size 9 x 1; accepted: at most the image's",
+    ),
+    (lambda: VaryingBlur([NAN], D, GRID), "kernels[0]: got 1 non-finite value(s)"),
+    (lambda: VaryingBlur([np.ones((3, 2, 2))], D, GRID), "kernels[0]: got shape (3, 2, 2); accepted: shape"),
+    (lambda: VaryingBlur([np.eye(2)] * 2, D, GRID), "weights: got a grid of 1 x 1; accepted: 2 places"),
+    (lambda: VaryingBlur([np.eye(2)], D, {"grid": 3}), "weights: got {'grid': 3}; accepted: an array (P, H"),
+    (
+        lambda: VaryingBlur([np.eye(2)], D, np.ones((1, 8, 8))),
+        "weights: got shape (1, 8, 8); accepted: shape",
+    ),
+    # Resizing
+    (lambda: Resize(-2, D), "factor: got -2; accepted: a finite number > 0, or two: (rows, columns)"),
+    (lambda: Resize((2, 0), D), "factor: got (2, 0)"),
+    (lambda: Resize(None, D), "factor: got None; accepted: either a factor, or None and a size"),
+    (lambda: Resize(2, D, size=4), "factor: got 2; accepted: either a factor, or None and a size"),
+    (lambda: Resize(None, D, size=(4, 0)), "size: got (4, 0); accepted: an integer >= 1, or two"),
+    (lambda: Resize(2, D, "cubic"), "method: got 'cubic'; accepted: bilinear, bicubic, lanczos"),
+    # Projections and transforms
+    (lambda: RandomProjection(0, D), "m: got 0; accepted: an integer >= 1"),
+    (lambda: RandomProjection(5, D, seed=-1), "seed: got -1; accepted: an integer >= 0 and below 2**64"),
+    (lambda: RandomProjection(5, D, variance=0), "variance: got 0; accepted: a finite number > 0"),
+    (lambda: Radon(0, D), "angles: got 0; accepted: an integer >= 1, or directions in degrees"),
+    (lambda: Radon(NAN[0], D), "angles: got 1 non-finite value(s)"),
+    (lambda: Radon(np.ones((2, 2)), D), "angles: got shape (2, 2); accepted: an integer >= 1, or one row"),
+    (lambda: Radon(3, D, detectors=0), "detectors: got 0; accepted: an integer >= 1"),
+    (lambda: Fourier(np.ones((8, 8)), D), "mask: got shape (8, 8); accepted: a shape that broadcasts to"),
+    (lambda: Fourier(np.full((8, 9), np.inf), D), "mask: got 72 non-finite value(s)"),
+    (lambda: Fourier(np.zeros((8, 9)), D), "mask: got an empty mask; accepted: a mask that keeps at least"),
+    (lambda: Fourier({"spiral": {}}, D), "mask: got {'spiral': {}}; accepted: an array, or {name: options}"),
+    (lambda: Fourier({"lines": {"rate": 2}}, D), "the options of a lines mask"),
+    (
+        lambda: Fourier({"lines": {"acceleration": 0.5}}, D),
+        "acceleration: got 0.5; accepted: a finite number",
+    ),
+    (lambda: Fourier({"lines": {"centre": 2}}, D), "centre: got 2; accepted: a fraction in [0, 1]"),
+    (lambda: Fourier({"points": {"seed": -1}}, D), "seed: got -1"),
+    (lambda: Fourier({"points": {"n_images": 0}}, D), "n_images: got 0"),
     # Arithmetic
     (
         lambda: BLUR @ Downsample(2, D),

@@ -1,6 +1,7 @@
 """Direct filters on torch against the transform, whatever the tiles."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import torch
 
 from flowsolve.operators import Blur, torch_direct
 from flowsolve.operators.boundaries import BOUNDARIES
-from flowsolve.operators.torch_direct import DirectFilter, Scratch
+from flowsolve.operators.torch_direct import DirectFilter
+from flowsolve.operators.torch_program import _scratch, kept
 
 RNG = np.random.default_rng(0)
 KERNELS = {
@@ -80,19 +82,41 @@ def test_results_do_not_share_memory():
     torch.testing.assert_close(first, kept)
 
 
-def test_scratch_memory_is_kept_and_overflows_into_its_own():
-    scratch = Scratch(torch.float32)
-    one, two = scratch.take((3, 4)), scratch.take((5,))
-    assert one.data_ptr() + 4 * 12 == two.data_ptr()
-    assert Scratch(torch.float32).take((1,)).data_ptr() == one.data_ptr()
-    assert scratch.take((Scratch.SIZE,)).data_ptr() != one.data_ptr()
+def test_only_so_many_programs_are_kept():
+    op = Blur.uniform(3, SHAPE)
+    for count in range(1, 50):
+        op(torch.ones(count, *SHAPE))
+    assert len(kept()["programs"]) == torch_direct.PROGRAMS
+    torch.testing.assert_close(op(torch.ones(1, *SHAPE)), torch.ones(1, *SHAPE))
 
 
-def test_filters_are_pickled_without_their_indices(monkeypatch):
-    monkeypatch.setattr(torch_direct, "TILE", 20)
-    op = Blur.uniform(3, SHAPE, "zero")
-    x = torch.randn(SHAPE)
+def test_threads_do_not_share_memory():
+    op = Blur.uniform(5, (3, 64, 64))
+    images = [torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(i)) for i in range(4)]
+    expected = [op(x) for x in images]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            for found, wanted in zip(pool.map(op, images), expected, strict=True):
+                assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_copies_of_a_filter_are_independent(boundary):
+    op = Blur(KERNELS["full"], SHAPE, boundary)
+    x = torch.randn(SHAPE, dtype=torch.float64)
     expected = op(x)
     again = pickle.loads(pickle.dumps(op))
-    assert again._convolution._direct._made["forward"]._row_index == {}
     torch.testing.assert_close(again(x), expected)
+    filters = [o._convolution._direct._made["forward"] for o in (op, again)]
+    assert filters[0]._number != filters[1]._number
+
+
+def test_gradients_are_not_recorded_into_the_memory():
+    op = Blur.uniform(3, SHAPE)
+    x = torch.randn(SHAPE, requires_grad=True)
+    op(x).sum().backward()
+    with torch.inference_mode():
+        op(torch.ones(2, *SHAPE))
+    op(torch.ones(2, *SHAPE, requires_grad=True)).sum().backward()
+    assert not _scratch(torch.float32).requires_grad
+    torch.testing.assert_close(x.grad, torch.ones(SHAPE))

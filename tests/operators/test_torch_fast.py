@@ -56,3 +56,6 @@ def test_only_plain_cpu_tensors_take_them():
     assert torch_fast.usable(torch.ones(2)) and not torch_fast.usable(np.ones(2))
     assert not torch_fast.usable(torch.ones(2, device="meta"))
     assert not torch_fast.usable(torch.ones(2, 2).to_sparse())
+    seen = []
+    torch.func.vmap(lambda x: seen.append(torch_fast.usable(x)) or x)(torch.ones(2, 2))
+    assert seen == [False]
