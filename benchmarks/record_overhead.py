@@ -78,9 +78,8 @@ def main() -> None:
     operator = ops.Mask.random(missing=0.6, dim_shape=SHAPE, seed=0, n_images=options.images)
     problem = fs.InverseProblem(operator, fs.degrade(operator, x, sigma=0), sigma=0, x_true=x)
     rows = {solver: measure(solver, problem, prior, options.iterations) for solver in SOLVERS}
-    print(
-        f"| solver | solver s | recording s | share | running MB | finished MB | trace B/iteration |\n|{'---|' * 7}"
-    )
+    print("| solver | solver s | recording s | share | running MB | finished MB | trace B/iteration |")
+    print("|" + "---|" * 7)
     for solver, row in rows.items():
         print(
             f"| {solver} | {row['solver_seconds']:.1f} | {row['recording_seconds']:.2f} | "
