@@ -20,6 +20,7 @@ from .rerun import rerun
 from .resume import resume
 from .show import show
 from .solve import solve
+from .train import train
 from .watch import watch
 
 __all__ = ["app", "main"]
@@ -47,6 +48,7 @@ app.command("watch", no_args_is_help=True)(watch)
 app.command("resume", no_args_is_help=True)(resume)
 app.command("rerun", no_args_is_help=True)(rerun)
 app.command("compare", no_args_is_help=True)(compare)
+app.command("train", no_args_is_help=True)(train)
 app.command("check-operator", no_args_is_help=True)(check_operator)
 
 

@@ -112,8 +112,8 @@ class Objective(ABC):
         ``latent`` is ‖E(x)‖² (Oberlin & Verm, ICIP 2021, eq. 4); ``nll`` is ‖E(x)‖² − 2 log|det J_E(x)|,
         twice the negative log-density up to a constant. Unless given, the class's `default_phi`.
     lam : float or "map"
-        Weight of φ. ``"map"`` is σ²/2, which makes F proportional to the negative log-posterior; with σ = 0 it
-        stands for the hard constraint Ax = y (see the classes for how each formulation treats it). With a
+        Weight of φ. ``"map"`` is σ²/2, which makes F proportional to the negative log-posterior. With σ = 0
+        it stands for the hard constraint Ax = y (see the classes for how each formulation treats it). With a
         `fidelity` other than least squares, taken as a negative log-likelihood, ``"map"`` is ½.
     extra : Functional, optional
         One more term g with a proximal operator (a box, total variation, any Pyxu functional).
