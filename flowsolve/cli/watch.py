@@ -48,17 +48,22 @@ def watch(
 def view(run: RunRecord) -> Group:
     """Return what is shown of a run: status, curves of mean objective and PSNR, a table."""
     trace = run.trace
-    title = Text.assemble((str(run.path), "bold"), f"  {run.status}")
+    head = Text.assemble((str(run.path), "bold"), f"  {run.status}")
     if not trace or not len(trace["iteration"]):
-        return Group(title, Text("no iteration has been recorded yet"))
+        return Group(head, Text("no iteration has been recorded yet"))
     table = Table("", "start", "now", "best", box=None, pad_edge=False, header_style="dim")
-    parts: list[Text | Table] = [title]
+    parts: list[Text | Table] = [head]
     columns = {"objective": trace["value"]} | ({"PSNR (dB)": trace["psnr"]} if "psnr" in trace else {})
     for name, column in columns.items():
         mean = column.mean(1)
         best = mean.max() if name.startswith("PSNR") else mean.min()
         table.add_row(name, f"{mean[0]:.6g}", f"{mean[-1]:.6g}", f"{best:.6g}")
-        parts += [Text(f"{name}, mean of {column.shape[1]}", style="dim"), Text(curve(mean), style="cyan")]
+        title, drawn = f"{name}, mean of {column.shape[1]}", mean
+        if name == "objective" and np.ptp(mean) > 0:
+            # Objectives fall by powers of ten: a linear curve would be one step and a flat line.
+            gap = mean - mean.min()
+            title, drawn = f"{title}, above its lowest, log scale", np.log10(gap.clip(min=gap[gap > 0].min()))
+        parts += [Text(title, style="dim"), Text(curve(drawn), style="cyan")]
     limit = run.config["limits"].get("max_iter")
     cost = f"{trace['iteration'][-1]}" + (f" of {limit}" if limit else "")
     table.add_row("iteration", "", cost, "")

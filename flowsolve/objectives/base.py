@@ -251,7 +251,7 @@ class Objective(ABC):
         other = copy.copy(self)
         chosen = picked.cpu().numpy()
         other.problem = self.problem.select(picked)
-        other.fidelity = self.fidelity.select(chosen)
+        other.fidelity = self.fidelity.select(chosen.tolist())
         other.indices = self.indices[chosen]
         return other
 
