@@ -34,6 +34,8 @@ class Comparison:
         Mean cost and mean objective over the images.
     psnr : numpy.ndarray or None
         Mean PSNR in dB, where the truth is known.
+    objective : str
+        What tells objectives apart whose values cannot be compared: prior term, weight, problem.
     at_common : (float, float or None)
         Objective and PSNR at the largest cost that all runs reached.
     """
@@ -43,6 +45,7 @@ class Comparison:
     cost: np.ndarray
     value: np.ndarray
     psnr: np.ndarray | None
+    objective: str
     at_common: tuple[float, float | None]
 
 
@@ -90,7 +93,7 @@ def compare_runs(records: Sequence[RunRecord], axis: str = "evaluations") -> lis
         psnr = record.trace["psnr"].mean(1) if "psnr" in record.trace else None
         reached = int(np.searchsorted(cost, common, side="right")) - 1
         at_common = (float(value[reached]), None if psnr is None else float(psnr[reached]))
-        compared.append(Comparison(label, record.status, cost, value, psnr, at_common))
+        compared.append(Comparison(label, record.status, cost, value, psnr, _objective(record), at_common))
     return compared
 
 
@@ -99,18 +102,21 @@ def comparison_figure(compared: Sequence[Comparison], axis: str) -> Figure:
     panels = 2 if any(run.psnr is not None for run in compared) else 1
     figure = Figure(figsize=(5.2 * panels, 3.8), layout="constrained")
     FigureCanvasAgg(figure)
-    lowest = min(float(run.value.min()) for run in compared)
+    # Another prior term or weight is another function: each is measured from its own lowest value.
+    lowest: dict[str, float] = {}
+    for run in compared:
+        lowest[run.objective] = min(lowest.get(run.objective, np.inf), float(run.value.min()))
     for panel in range(panels):
         axes = figure.add_subplot(1, panels, panel + 1)
         for i, run in enumerate(compared):
-            curve = run.value - lowest if panel == 0 else run.psnr
+            curve = run.value - lowest[run.objective] if panel == 0 else run.psnr
             if curve is None:
                 continue
             curve = np.where(curve > 0, curve, np.nan) if panel == 0 else curve
             style = ("-", "--", ":")[i // len(COLOURS) % 3]
             axes.plot(run.cost, curve, style, color=COLOURS[i % len(COLOURS)], linewidth=1.8, label=run.label)
-        axes.set_xlabel(axis)
-        axes.set_ylabel("mean objective − lowest of all" if panel == 0 else "mean PSNR (dB)")
+        axes.set_xlabel("passes through the flow" if axis == "flow" else axis)
+        axes.set_ylabel("mean objective − lowest of its kind" if panel == 0 else "mean PSNR (dB)")
         axes.grid(True, color="#dddddd", linewidth=0.6)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
@@ -118,6 +124,13 @@ def comparison_figure(compared: Sequence[Comparison], axis: str) -> Figure:
             axes.set_yscale("log")
             axes.legend(fontsize=8)
     return figure
+
+
+def _objective(record: RunRecord) -> str:
+    """Return what the value of an objective depends on besides the image."""
+    config = record.config
+    described = {k: v for k, v in config["objective"].items() if k != "formulation"}
+    return repr((described, config["operator"], config["noise"], config["prior"]["sha256"]))
 
 
 def _labels(records: Sequence[RunRecord]) -> list[str]:

@@ -52,3 +52,17 @@ def test_figure_has_psnr_only_where_the_truth_is_known(records, tiny_prior, tmp_
 def test_nothing_to_compare_is_refused():
     with pytest.raises(ArgumentError, match="one or more records"):
         compare_runs([])
+
+
+def test_objectives_of_another_prior_term_are_measured_from_their_own_lowest(tiny_prior, problem, tmp_path):
+    found = []
+    for phi in ("nll", "latent", "nll"):
+        path = tmp_path / f"{len(found)}.h5"
+        fs.solve(
+            fs.Analysis(problem, tiny_prior, phi=phi), "adam", max_iter=3 + len(found), rtol=None, record=path
+        )
+        found.append(fs.open_run(path))
+    compared = compare_runs(found)
+    assert compared[0].objective == compared[2].objective != compared[1].objective
+    curves = [line.get_ydata() for line in comparison_figure(compared, "evaluations").axes[0].lines]
+    assert np.isnan(curves[1][-1]) and np.isnan(curves[2][-1]) and curves[0][-1] > 0
