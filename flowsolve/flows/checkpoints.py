@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ..errors import ArgumentError, CheckpointError
+from ..files import write_atomically
 from .config import GlowConfig, first_problem
 from .glow import Glow
 
@@ -109,21 +109,7 @@ def save_prior(path: str | os.PathLike[str], model: Glow | FlowPrior, card: Prio
     glow = model if isinstance(model, Glow) else model.glow
     if card is None:
         card = PriorCard() if isinstance(model, Glow) else model.card
-    data = serialise(glow, card)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files that only their owner can read, which is not what a save means.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_atomically(path, serialise(glow, card))
     return path
 
 

@@ -54,15 +54,7 @@ def resume(
     if found is None:
         raise RecordError(f"record: {path} has no whole checkpoint to resume from; rerun it instead")
     iteration, arrays = found
-    built = rebuild(record, prior)
-    run = Run(
-        built.objective,
-        built.solver,
-        built.init,
-        limits=built.limits,
-        criterion=built.criterion,
-        seed=built.seed,
-    )
+    run = _run(record, prior)
     kept = int(np.searchsorted(record.trace["iteration"], iteration, side="right"))
     run.restore(
         arrays, {name: list(rows[:kept]) for name, rows in record.trace.items() if name != "iteration"}
@@ -124,8 +116,17 @@ def rerun(
     if record is not None and Path(record).resolve() == Path(path).resolve():
         raise ArgumentError("record", str(record), "a file other than the run that is repeated")
     before = open_run(path)
-    built = rebuild(before, prior)
-    run = Run(
+    run = _run(before, prior)
+    if record is not None:
+        run.record_to(record)
+    result = run.complete(callback)
+    return _compare(before, result)
+
+
+def _run(record: RunRecord, prior: FlowPrior | None) -> Run:
+    """Return the run that a record describes, not begun yet."""
+    built = rebuild(record, prior)
+    return Run(
         built.objective,
         built.solver,
         built.init,
@@ -133,10 +134,6 @@ def rerun(
         criterion=built.criterion,
         seed=built.seed,
     )
-    if record is not None:
-        run.record_to(record)
-    result = run.complete(callback)
-    return _compare(before, result)
 
 
 def _compare(before: RunRecord, result: Result) -> Repetition:

@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError
 
 from ...errors import CheckpointError
-from .files import write_atomically
+from .files import save
 from .state import TrainingState
 
 DOCUMENT = "checkpoint.json"
@@ -42,9 +42,9 @@ def save_checkpoint(folder: Path, state: TrainingState, document: dict[str, Any]
     """
     tensors = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in state.named_tensors()}
     name = f"state-{state.counters.step}.safetensors"
-    write_atomically(folder / name, safetensors.torch.save(tensors))
+    save(folder / name, safetensors.torch.save(tensors))
     text = json.dumps({**document, "schema": SCHEMA, "tensors": name, "counters": state.counters.as_dict()})
-    write_atomically(folder / DOCUMENT, text.encode())
+    save(folder / DOCUMENT, text.encode())
     for old in folder.glob("state-*.safetensors"):
         if old.name != name:
             old.unlink(missing_ok=True)

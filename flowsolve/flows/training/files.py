@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import ArgumentError
+from ...files import write_atomically
 
 
 @contextlib.contextmanager
@@ -35,8 +34,8 @@ def writing(folder: Path) -> Iterator[None]:
         raise ArgumentError("out", f"{folder} ({reason})", accepted) from error
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file that is there whole, or as it was before.
+def save(path: Path, data: bytes) -> None:
+    """Write a file in one step, its folder too where it is not there yet.
 
     Parameters
     ----------
@@ -52,16 +51,4 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_atomically(path, data)

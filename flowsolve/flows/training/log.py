@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from .files import write_atomically, writing
+from .files import save, writing
 
 
 class Status(NamedTuple):
@@ -90,7 +90,7 @@ class Log:
                     kept.append(line + "\n")
             except (ValueError, AttributeError, TypeError):
                 continue  # cut off by a kill
-        write_atomically(self.path, "".join(kept).encode())
+        save(self.path, "".join(kept).encode())
 
     def write(self, event: str, **values: Any) -> None:
         """Append a line; numbers that are not finite become null, which JSON has.
