@@ -60,6 +60,7 @@ class Run:
         self.criterion = make_criterion(**limits) if criterion is None else criterion
         self.tally = objective.tally = type(objective.tally)(len(objective))
         self.start = init if isinstance(init, Start) else self._make_start(init)
+        self._start_named = isinstance(init, str)
         self.iteration, self.seconds = 0, 0.0
         n = len(objective)
         self.status = np.full(n, "", dtype=object)
@@ -80,7 +81,8 @@ class Run:
         """
         config = describe_run(self.objective, self.solver, self.start, self.seed, self.limits, self.criterion)
         config["record"] = {k: v for k, v in options.items() if k != "force"}
-        given = {"x": self.start.x, "z": self.start.z} if self.start.name.startswith("given") else {}
+        # A start that was given cannot be made again from a name: the record keeps it.
+        given = {} if self._start_named else {"x": self.start.x, "z": self.start.z}
         start = {name: tensor for name, tensor in given.items() if tensor is not None}
         self.writer = RunWriter(path, config, self.objective, start=start, **options)
 

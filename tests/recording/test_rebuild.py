@@ -8,6 +8,7 @@ from flowsolve import operators as ops
 from flowsolve.errors import RecordError, UnsupportedError
 from flowsolve.fidelities import KullbackLeibler
 from flowsolve.functionals import PyxuFunctional, TotalVariation
+from flowsolve.initialise import Start
 from flowsolve.noise import Poisson
 from flowsolve.recording.rebuild import rebuild, version_differences
 from flowsolve.stopping import GradientNorm
@@ -77,3 +78,11 @@ def test_another_fidelity_is_rebuilt(tiny_prior, tmp_path):
     result = fs.solve(objective, "adam", make_images(), max_iter=2, record=tmp_path / "run.h5")
     built = rebuild(fs.open_run(tmp_path / "run.h5"), tiny_prior)
     torch.testing.assert_close(built.objective.value(result.x), objective.value(result.x), rtol=0, atol=0)
+
+
+def test_a_start_that_was_given_is_kept_whatever_it_is_called(tiny_prior, problem, tmp_path):
+    start = Start(x=make_images() * 0.5, name="half as bright", seed=3)
+    fs.solve(fs.Analysis(problem, tiny_prior), init=start, max_iter=1, record=tmp_path / "run.h5")
+    init = rebuild(fs.open_run(tmp_path / "run.h5"), tiny_prior).init
+    assert init.name == "half as bright"
+    torch.testing.assert_close(init.x, start.x, rtol=0, atol=0)
