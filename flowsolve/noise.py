@@ -20,6 +20,7 @@ import numpy as np
 from .arrays import Array, check_float, from_host, namespace, to_numpy
 from .errors import ArgumentError, UnsupportedError
 from .operators.checks import as_number
+from .operators.config import split_config
 from .registry import Registry
 
 if TYPE_CHECKING:
@@ -291,15 +292,13 @@ def from_config(config: Mapping[str, Any]) -> NoiseModel:
     ArgumentError
         If the name is unknown or the parameters are not those of the model.
     """
-    if not isinstance(config, Mapping) or not isinstance(config.get("name"), str):
-        raise ArgumentError("noise", config, 'a mapping {"name": ..., parameter: value, ...}')
-    options = {key: value for key, value in config.items() if key != "name"}
-    cls = registry.get(config["name"], "noise")
+    name, options = split_config(config, "noise", "parameter")
+    cls = registry.get(name, "noise")
     try:
         return cls(**options)
     except TypeError as error:
         names = ", ".join(f.name for f in dataclasses.fields(cls))  # type: ignore[arg-type]
-        raise ArgumentError("noise", error, f"the parameters of {config['name']}: {names}") from None
+        raise ArgumentError("noise", error, f"the parameters of {name}: {names}") from None
 
 
 def _rate(clean: np.ndarray) -> np.ndarray:

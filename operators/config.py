@@ -74,6 +74,28 @@ def decode_options(cls: type, options: Mapping[str, Any]) -> dict[str, Any]:
     return decoded
 
 
+def split_config(config: Any, argument: str, word: str = "option") -> tuple[str, dict[str, Any]]:
+    """Return the name and the options of a configuration.
+
+    Parameters
+    ----------
+    config : mapping
+        ``{"name": ..., option: value, ...}``.
+    argument : str
+        What to call it in an error.
+    word : str
+        What its entries are called there.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no such mapping.
+    """
+    if not isinstance(config, Mapping) or not isinstance(config.get("name"), str):
+        raise ArgumentError(argument, config, f'a mapping {{"name": ..., {word}: value, ...}}')
+    return config["name"], {key: value for key, value in config.items() if key != "name"}
+
+
 def from_config(config: Mapping[str, Any]) -> Any:
     """Return the operator that ``config()`` described.
 
@@ -92,10 +114,7 @@ def from_config(config: Mapping[str, Any]) -> Any:
     ArgumentError
         If the name is unknown or the options are not those of the operator.
     """
-    if not isinstance(config, Mapping) or not isinstance(config.get("name"), str):
-        raise ArgumentError("config", config, 'a mapping {"name": ..., option: value, ...}')
-    options = {key: value for key, value in config.items() if key != "name"}
-    name = config["name"]
+    name, options = split_config(config, "config")
     cls = composites[name] if name in composites else registry.get(name, "operator")
     try:
         return cls.from_config(options)

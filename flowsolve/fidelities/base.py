@@ -14,6 +14,7 @@ from typing import Any
 from ..arrays import Array, check_float, namespace
 from ..errors import ArgumentError, UnsupportedError
 from ..operators.checks import ImageScalars
+from ..operators.config import decode_options, split_config
 from ..registry import Registry
 
 
@@ -151,9 +152,6 @@ def from_config(config: Mapping[str, Any]) -> Fidelity:
     ArgumentError
         If the name is unknown or the options are not those of the fidelity.
     """
-    from ..operators.config import decode_options
-
-    if not isinstance(config, Mapping) or not isinstance(config.get("name"), str):
-        raise ArgumentError("fidelity", config, 'a mapping {"name": ..., option: value, ...}')
-    cls = registry.get(config["name"], "fidelity")
-    return cls(**decode_options(cls, {k: v for k, v in config.items() if k != "name"}))
+    name, options = split_config(config, "fidelity")
+    cls = registry.get(name, "fidelity")
+    return cls(**decode_options(cls, options))
