@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from ...errors import ArgumentError
 from ..config import GlowConfig, first_problem
+from .growth import check_growth
 
 DEFAULTS: dict[str, Any] = {
     "size": 64,
@@ -142,13 +143,15 @@ class TrainingOptions:
         if self.init is None and not self.resume:
             self.architecture()
 
-    def architecture(self, base: GlowConfig | None = None) -> GlowConfig:
+    def architecture(self, base: GlowConfig | None = None, *, grown: bool = False) -> GlowConfig:
         """Return the architecture to train.
 
         Parameters
         ----------
         base : GlowConfig, optional
             That of the initial prior or of the checkpoint, if there is one.
+        grown : bool
+            Whether the options may ask for more than `base` has (:mod:`.growth` says how much).
 
         Raises
         ------
@@ -165,7 +168,8 @@ class TrainingOptions:
             if given is None:
                 continue
             # The weights depend neither on the size of the images nor on their bits.
-            if base is not None and name not in ("size", "bits") and given != values[name]:
+            fixed = base is not None and not grown and name not in ("size", "bits")
+            if fixed and given != values[name]:
                 raise ArgumentError(name, given, f"{values[name]}, as the weights to go on from have")
             values[name] = given
         if values["bits"] > MAX_BITS:
@@ -178,6 +182,8 @@ class TrainingOptions:
             raise ArgumentError(name, getattr(self, name, "this"), accepted) from None
         if not config.accepts(size, size):
             raise ArgumentError("size", size, f"a multiple of 2**levels = {config.multiple}")
+        if base is not None:
+            check_growth(base, config)
         any_size = self.any_size or (base is not None and base.size is None)
         return config if any_size else config.model_copy(update={"image_size": size})
 

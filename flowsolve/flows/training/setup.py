@@ -17,6 +17,7 @@ from ..zoo import load_prior
 from .checkpoint import DOCUMENT, read_document
 from .data import ImageStore, read_store
 from .files import writing
+from .growth import grow
 from .options import TrainingOptions
 
 PRIOR, LOG, SAMPLES, CHECKPOINT = "prior.safetensors", "train.json", "samples.png", "checkpoint"
@@ -154,8 +155,6 @@ def initial_network(options: TrainingOptions, document: dict[str, Any] | None) -
     if options.init is None:
         return Glow(options.architecture(), seed=options.seed), True
     source = load_prior(options.init).glow
-    glow = Glow(options.architecture(source.config))
-    if glow.config.channels != 3:
-        raise ArgumentError("init", f"{options.init} with {glow.config.channels} channels", "3 channels")
-    glow.load_state_dict(source.state_dict())
-    return glow, False
+    if source.config.channels != 3:
+        raise ArgumentError("init", f"{options.init} with {source.config.channels} channels", "3 channels")
+    return grow(source, options.architecture(source.config, grown=True), options.seed), False
