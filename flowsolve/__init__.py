@@ -20,6 +20,10 @@ _PUBLIC = {
     "load_prior": "flows",
     "list_priors": "flows",
     "solve": "driver",
+    "iterate": "iteration",
+    "multistart": "multiple_starts",
+    "discrepancy": "discrepancy_principle",
+    "tune": "tuning",
     "Run": "run",
     "Result": "result",
     "open_run": "recording",
@@ -27,6 +31,7 @@ _PUBLIC = {
     "rerun": "recording.resume",
     "psnr": "metrics",
     "ssim": "metrics",
+    "zoo": "flows",
 }
 
 __all__ = [
@@ -37,26 +42,35 @@ __all__ = [
     "Synthesis",
     "__version__",
     "degrade",
+    "discrepancy",
+    "iterate",
     "list_priors",
     "load_prior",
+    "multistart",
     "open_run",
     "psnr",
     "rerun",
     "resume",
     "solve",
     "ssim",
+    "tune",
+    "zoo",
 ]
 
 if TYPE_CHECKING:
+    from .discrepancy_principle import discrepancy
     from .driver import solve
-    from .flows import list_priors, load_prior
+    from .flows import list_priors, load_prior, zoo
+    from .iteration import iterate
     from .metrics import psnr, ssim
+    from .multiple_starts import multistart
     from .objectives import Analysis, Synthesis
     from .problem import InverseProblem, degrade
     from .recording import open_run
     from .recording.resume import rerun, resume
     from .result import Result
     from .run import Run
+    from .tuning import tune
 
 
 def __getattr__(name: str) -> Any:

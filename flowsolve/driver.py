@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from .objectives.base import Objective
 from .result import Result
 from .run import Callback, Run
 from .solvers.base import Solver, make_solver
+from .solvers.continuation import Continuation
 from .stopping import Criterion, make_criterion
 
 
@@ -25,6 +27,7 @@ def solve(
     max_seconds: float | None = None,
     rtol: float | None = 1e-7,
     stopping: Criterion | None = None,
+    continuation: Sequence[float] | None = None,
     record: str | Path | None = None,
     force: bool = False,
     snapshot_every: int | None = None,
@@ -51,6 +54,9 @@ def solve(
         An image has converged when F changed by at most rtol · max(1, |F|) over 10 iterations.
     stopping : Criterion, optional
         One more criterion, or several combined with ``|`` and ``&``.
+    continuation : sequence of float, optional
+        Multiples of the objective's lam to minimise with first, one after the other, each from where the last
+        ended: `flowsolve.solvers.Continuation` around the solver.
     record : path, optional
         HDF5 file to write the run to.
     force : bool
@@ -64,7 +70,9 @@ def solve(
     seed : int
         Seed of the start.
     callback : callable, optional
-        Called with a `Progress` after each iteration; the run stops when it returns True.
+        Called with a `Progress` after each iteration, off the clock; when it returns True the run stops
+        there, and images still being optimised end as ``stopped``. It changes nothing else: the trace is that
+        of the run without it.
     **options
         Options of the solver.
 
@@ -79,6 +87,47 @@ def solve(
     UnsupportedError
         If the solver cannot take the objective.
     """
+    run = make_run(
+        objective,
+        solver,
+        init,
+        max_iter=max_iter,
+        max_evaluations=max_evaluations,
+        max_seconds=max_seconds,
+        rtol=rtol,
+        stopping=stopping,
+        continuation=continuation,
+        record=record,
+        force=force,
+        snapshot_every=snapshot_every,
+        checkpoint_seconds=checkpoint_seconds,
+        flush_seconds=flush_seconds,
+        seed=seed,
+        **options,
+    )
+    return run.complete(callback)
+
+
+def make_run(
+    objective: Objective,
+    solver: str | Solver = "lbfgs",
+    init: str | Start | torch.Tensor = "zeros",
+    *,
+    max_iter: int | None = 200,
+    max_evaluations: int | None = None,
+    max_seconds: float | None = None,
+    rtol: float | None = 1e-7,
+    stopping: Criterion | None = None,
+    continuation: Sequence[float] | None = None,
+    record: str | Path | None = None,
+    seed: int = 0,
+    force: bool = False,
+    snapshot_every: int | None = None,
+    checkpoint_seconds: float = 10.0,
+    flush_seconds: float = 1.0,
+    **options: Any,
+) -> Run:
+    """Return the run that `solve` would do, not begun yet; parameters and errors are those of `solve`."""
     limits: dict[str, Any] = {
         "max_iter": max_iter,
         "max_evaluations": max_evaluations,
@@ -88,7 +137,10 @@ def solve(
     criterion = make_criterion(**limits)
     if stopping is not None:
         criterion = stopping | criterion
-    run = Run(objective, make_solver(solver, **options), init, limits=limits, criterion=criterion, seed=seed)
+    chosen = make_solver(solver, **options)
+    if continuation is not None:
+        chosen = Continuation(chosen, factors=continuation)
+    run = Run(objective, chosen, init, limits=limits, criterion=criterion, seed=seed)
     if record is not None:
         run.record_to(
             record,
@@ -97,4 +149,4 @@ def solve(
             checkpoint_seconds=checkpoint_seconds,
             flush_seconds=flush_seconds,
         )
-    return run.complete(callback)
+    return run

@@ -104,7 +104,6 @@ def read_images(
     *,
     limit: int | None = None,
     size: tuple[int, int] | None = None,
-    multiple: int = 1,
     clean: bool = True,
     argument: str = "images",
 ) -> ImageSet:
@@ -123,8 +122,6 @@ def read_images(
         Read no more than so many images; further files are not opened.
     size : (int, int), optional
         Height and width that each image must have.
-    multiple : int
-        What height and width must be multiples of.
     clean : bool
         Whether values of ``.npy`` files must lie in [0, 1]; measurements with noise need not.
     argument : str
@@ -146,8 +143,8 @@ def read_images(
     for source in find_images(paths, argument):
         if limit is not None and len(images) >= limit:
             break
-        stack = _decode(source, clean, argument)
-        _check_size(stack, source, size, multiple, argument)
+        stack = decode(source, clean, argument)
+        _check_size(stack, source, size, argument)
         if images and stack.shape[-2:] != images[0].shape[-2:]:
             height, width = images[0].shape[-2:]
             accepted = f"images of one size; the first is {width}x{height} (width x height)"
@@ -158,6 +155,48 @@ def read_images(
         names.extend(stems)
     x = np.stack(images[:limit])
     return ImageSet(x, _distinct(names[:limit]))
+
+
+def decode(source: Source, clean: bool = True, argument: str = "images") -> np.ndarray:
+    """Return the images of one file.
+
+    Parameters
+    ----------
+    source : Source
+        The file, as `find_images` lists it.
+    clean : bool
+        As for `read_images`.
+    argument : str
+        What error messages call the files.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, (n, 3, H, W), in [0, 1].
+
+    Raises
+    ------
+    ArgumentError
+        If it cannot be read as images.
+    """
+    if source.suffix == ".npy":
+        array = _load_npy(source, argument)
+        array = array / 255.0 if array.dtype == np.uint8 else array
+        array = array[None] if array.ndim == 3 else array
+        if array.ndim != 4 or array.shape[1] != 3 or 0 in array.shape:
+            given = f"{source.label} of shape {array.shape}"
+            raise ArgumentError(argument, given, "shape (3, H, W) or (N, 3, H, W)")
+        if clean and (array.min() < 0 or array.max() > 1):
+            given = f"{source.label} with values from {array.min():g} to {array.max():g}"
+            raise ArgumentError(argument, given, "values in [0, 1]")
+        return array.astype(np.float32)
+    image = open_image(source, argument)
+    pixels = np.asarray(image, dtype=np.float32)
+    if image.mode in ("RGB", "L"):
+        pixels = pixels / np.float32(255)
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]
 
 
 def write_png(path: str | os.PathLike[str], x: np.ndarray) -> None:
@@ -250,29 +289,7 @@ def _zip_entries(path: Path, argument: str) -> list[Source]:
     return sources
 
 
-def _decode(source: Source, clean: bool, argument: str) -> np.ndarray:
-    """Return the images of a file, float32, shape (n, 3, H, W)."""
-    if source.suffix == ".npy":
-        array = _load_npy(source, argument)
-        array = array / 255.0 if array.dtype == np.uint8 else array
-        array = array[None] if array.ndim == 3 else array
-        if array.ndim != 4 or array.shape[1] != 3 or 0 in array.shape:
-            given = f"{source.label} of shape {array.shape}"
-            raise ArgumentError(argument, given, "shape (3, H, W) or (N, 3, H, W)")
-        if clean and (array.min() < 0 or array.max() > 1):
-            given = f"{source.label} with values from {array.min():g} to {array.max():g}"
-            raise ArgumentError(argument, given, "values in [0, 1]")
-        return array.astype(np.float32)
-    image = _open(source, argument)
-    pixels = np.asarray(image, dtype=np.float32)
-    if image.mode in ("RGB", "L"):
-        pixels = pixels / np.float32(255)
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[..., None], 3, axis=2)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]
-
-
-def _open(source: Source, argument: str) -> Image.Image:
+def open_image(source: Source, argument: str) -> Image.Image:
     """Return an image of mode RGB or L (0 to 255), or F (0 to 1, from 16 bits)."""
     try:
         with Image.open(io.BytesIO(source.read())) as opened:
@@ -332,7 +349,7 @@ def _read_single(path: str | os.PathLike[str], argument: str) -> np.ndarray | No
 
 def _grey(path: str | os.PathLike[str], argument: str) -> np.ndarray:
     path = Path(path)
-    image = _open(Source(str(path), path.suffix.lower(), path.read_bytes), argument)
+    image = open_image(Source(str(path), path.suffix.lower(), path.read_bytes), argument)
     if image.mode == "F":
         return np.asarray(image, dtype=np.float64)
     return np.asarray(image.convert("L"), dtype=np.float64) / 255
@@ -343,15 +360,10 @@ def _describe(source: Source, stack: np.ndarray) -> str:
     return f"{source.label} of {width}x{height} pixels (width x height)"
 
 
-def _check_size(
-    stack: np.ndarray, source: Source, size: tuple[int, int] | None, multiple: int, argument: str
-) -> None:
+def _check_size(stack: np.ndarray, source: Source, size: tuple[int, int] | None, argument: str) -> None:
     height, width = stack.shape[-2:]
     if size is not None and (height, width) != tuple(size):
         accepted = f"images of {size[1]}x{size[0]} pixels (width x height)"
-        raise ArgumentError(argument, _describe(source, stack), accepted)
-    if height % multiple or width % multiple:
-        accepted = f"images whose width and height are multiples of {multiple}"
         raise ArgumentError(argument, _describe(source, stack), accepted)
 
 

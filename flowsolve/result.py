@@ -33,7 +33,10 @@ class Iterate:
 
 @dataclass
 class Result:
-    """What `solve` returns. `x`, `z` and `value` are those of the best iterate, the one with the lowest F.
+    """What `solve` returns. `x`, `z` and `value` are those of the best iterate.
+
+    That is the one with the lowest F, unless the stopping criterion watches something else
+    (`flowsolve.stopping.HeldOut`).
 
     Attributes
     ----------
@@ -41,7 +44,8 @@ class Result:
         Each image at its lowest F, and where it ended.
     status : list of str
         How each image ended: ``converged``, ``max_iter``, ``max_evaluations``, ``timeout``, ``stalled`` (no
-        acceptable step was left), ``diverged`` (rolled back to its best iterate), ``stopped`` (by a
+        acceptable step was left), ``discrepancy`` (it fits as the noise allows), ``held_out`` (the misfit of
+        held-out measurements rose), ``diverged`` (rolled back to its best iterate), ``stopped`` (by a
         callback), ``interrupted``.
     trace : dict of str to numpy.ndarray, shape (iterations + 1, N)
         Columns of the convergence trace, the start first.

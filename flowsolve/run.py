@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .errors import ArgumentError, RecordError
+from .errors import ArgumentError, RecordError, UnsupportedError
 from .initialise import Start, make_start
 from .metrics import psnr
 from .objectives.base import Objective
@@ -58,14 +58,20 @@ class Run:
     ) -> None:
         self.objective, self.solver, self.seed, self.limits = objective, solver, int(seed), limits
         self.criterion = make_criterion(**limits) if criterion is None else criterion
+        # A part of another objective counts on its own from here on.
         self.tally = objective.tally = type(objective.tally)(len(objective))
+        objective.indices = np.arange(len(objective))
+        self.tally.limit = limits.get("max_evaluations")
         self.start = init if isinstance(init, Start) else self._make_start(init)
         self._start_named = isinstance(init, str)
         self.iteration, self.seconds = 0, 0.0
         n = len(objective)
+        problem = objective.problem
+        self._noise_energy = problem.sigma**2 * problem.n_measurements.cpu().numpy().astype(np.float64)
         self.status = np.full(n, "", dtype=object)
         self.iterations = np.zeros(n, dtype=np.int64)
         self.writer: RunWriter | None = None
+        self.restarted_at: list[int] = []
         self._begun = self._restored = False
 
     def record_to(self, path: str | Path, **options: Any) -> None:
@@ -81,13 +87,18 @@ class Run:
         """
         config = describe_run(self.objective, self.solver, self.start, self.seed, self.limits, self.criterion)
         config["record"] = {k: v for k, v in options.items() if k != "force"}
+        if self.restarted_at:
+            config["restarted_at"] = self.restarted_at
         # A start that was given cannot be made again from a name: the record keeps it.
         given = {} if self._start_named else {"x": self.start.x, "z": self.start.z}
         start = {name: tensor for name, tensor in given.items() if tensor is not None}
         self.writer = RunWriter(path, config, self.objective, start=start, **options)
 
-    def record_on(self, record: RunRecord, iteration: int, arrays: Arrays) -> None:
-        """Write on, as a resumed run, from an iteration of a record; its file is replaced in one step."""
+    def record_on(self, record: RunRecord, iteration: int) -> None:
+        """Write on, as a run restored at an iteration of a record; its file is replaced in one step."""
+        arrays = self._pack()
+        if not self.solver.resumes_exactly():
+            self.restarted_at = [*record.config.get("restarted_at", []), iteration]
         self.record_to(record.path, force=True, **record.config["record"])
         assert self.writer is not None
         with record.open() as old:
@@ -111,6 +122,8 @@ class Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if self._begun:
+            self.solver.close(self.state)
         if self.writer is None:
             return
         try:
@@ -133,7 +146,7 @@ class Run:
         while True:
             if not self._restored:
                 progress = self._progress()
-                self._apply(self.criterion.check(progress))
+                self._apply(self._ends(progress))
                 if self.iteration > 0:
                     yield progress
                 self._apply(self.status)
@@ -209,6 +222,7 @@ class Run:
         self.start_value = value.copy()
         self.trace: dict[str, list[np.ndarray]] = {}
         self._log(self.active)
+        self.best_merit = self._merit().copy()
         if self.writer is not None:
             arrays = self._pack()
             self.writer.begin(arrays, {name: rows[0] for name, rows in self.trace.items()})
@@ -218,7 +232,7 @@ class Run:
     def restore(self, arrays: Arrays, trace: dict[str, list[np.ndarray]]) -> None:
         """Continue from a checkpoint: the state as `_pack` returned it and the trace up to it."""
         device = self.objective.problem.y.device
-        self.state = unpack_state(self.solver.state_type, arrays, device)
+        self.state = unpack_state(self.solver.state_type, arrays, device, self.solver.nested())
         self.active = np.array(arrays["active"])
         self.current = self.objective.select(torch.as_tensor(self.active))
         self.u, self.best_u = (
@@ -226,10 +240,12 @@ class Run:
         )
         for name in ("best_value", "best_iteration", "start_value", "iterations"):
             setattr(self, name, np.array(arrays[name]))
+        self.best_merit = np.array(arrays.get("best_merit", self.best_value))
         self.status = np.array([s.decode() for s in arrays["status"]], dtype=object)
         self.iteration, self.seconds = int(arrays["iteration"]), float(arrays["seconds"])
         for name, counts in self.tally.counts.items():
-            counts[:] = arrays[f"tally/{name}"]
+            # A checkpoint of an older version may lack what that version did not count.
+            counts[:] = arrays.get(f"tally/{name}", 0)
         self.trace = trace
         self._begun = self._restored = True
 
@@ -240,6 +256,7 @@ class Run:
             "u": self.u.cpu().numpy(),
             "best_u": self.best_u.cpu().numpy(),
             "best_value": self.best_value,
+            "best_merit": self.best_merit,
             "best_iteration": self.best_iteration,
             "start_value": self.start_value,
             "iterations": self.iterations,
@@ -265,20 +282,40 @@ class Run:
         value = self.state.evaluation.value.cpu().numpy()
         limit = self.start_value + DIVERGED * np.maximum(1, np.abs(self.start_value))
         sound = torch.isfinite(self.state.u.flatten(1)).all(1).cpu().numpy() & (value <= limit[active])
-        self._keep_best(active, value, sound)
+        kept = torch.as_tensor(np.flatnonzero(sound), device=self.u.device)
+        self.u[torch.as_tensor(active[sound], device=self.u.device)] = self.state.u[kept]
         self._log(active, sound)
-        self.status[active[self.state.failed.cpu().numpy()]] = "stalled"
+        self._keep_best(active, value, sound)
+        self.status[active] = self.state.ends()
         self.status[active[~sound]] = "diverged"
 
     def _keep_best(self, active: np.ndarray, value: np.ndarray, sound: np.ndarray) -> None:
-        device = self.u.device
-        kept = torch.as_tensor(np.flatnonzero(sound), device=device)
-        self.u[torch.as_tensor(active[sound], device=device)] = self.state.u[kept]
-        better = sound & (value < self.best_value[active])
+        device, merit = self.u.device, self._merit()[active]
+        better = sound & (merit < self.best_merit[active])
         rows = torch.as_tensor(np.flatnonzero(better), device=device)
         self.best_u[torch.as_tensor(active[better], device=device)] = self.state.u[rows]
         self.best_value[active[better]] = value[better]
+        self.best_merit[active[better]] = merit[better]
         self.best_iteration[active[better]] = self.iteration
+
+    def _merit(self) -> np.ndarray:
+        """Return what is lowest at an image's best iterate, shape (N,): F, or what the criterion asks."""
+        column = self.criterion.merit
+        if column not in self.trace:
+            raise UnsupportedError(
+                f"stopping: the criterion watches {column!r}, which this objective does not have; give it "
+                "fidelity=flowsolve.fidelities.HeldOutLeastSquares(...)"
+            )
+        return self.trace[column][-1]
+
+    def _ends(self, progress: Progress) -> np.ndarray:
+        """Return the statuses that the criterion gives, without a convergence that cannot be one yet."""
+        ends = self.criterion.check(progress)
+        provisional = self.state.provisional()
+        if provisional is not None:
+            waiting = self.active[provisional.cpu().numpy()]
+            ends[waiting[ends[waiting] == "converged"]] = ""
+        return ends
 
     def _log(self, active: np.ndarray, sound: np.ndarray | None = None) -> None:
         """Append a row to the trace; images that have ended, or just broke, repeat their last values."""
@@ -295,6 +332,7 @@ class Run:
         if truth is not None:
             rows = torch.as_tensor(active, device=truth.device)
             columns["psnr"] = torch.as_tensor(psnr(evaluation.image, truth[rows]))
+        columns |= self.current.monitors(evaluation.image) | self.state.columns()
         row = {}
         for name, column in columns.items():
             last = self.trace[name][-1] if name in self.trace else np.full(n, np.nan)
@@ -314,7 +352,13 @@ class Run:
         active[self.active] = True
         evaluations = self.tally.counts["evaluations"]
         return Progress(
-            self.iteration, self.limits.get("max_iter"), self.seconds, evaluations, self.trace, active
+            self.iteration,
+            self.limits.get("max_iter"),
+            self.seconds,
+            evaluations,
+            self.trace,
+            active,
+            self._noise_energy,
         )
 
     def _apply(self, ends: np.ndarray) -> None:

@@ -17,7 +17,17 @@ import numpy as np
 from .errors import ArgumentError, UnsupportedError
 
 #: Statuses with which an image may end.
-STATUSES = ("converged", "max_iter", "max_evaluations", "timeout", "stalled", "diverged", "stopped")
+STATUSES = (
+    "converged",
+    "max_iter",
+    "max_evaluations",
+    "timeout",
+    "discrepancy",
+    "held_out",
+    "stalled",
+    "diverged",
+    "stopped",
+)
 
 
 @dataclass
@@ -38,6 +48,8 @@ class Progress:
         Columns of the trace so far, one entry of shape (N,) an iteration, the start first.
     active : numpy.ndarray, shape (N,), bool
         Images still being optimised.
+    noise_energy : numpy.ndarray, shape (N,), optional
+        mσ², what ‖Ax − y‖² is on average at the truth, m being the number of measured values.
     """
 
     iteration: int
@@ -46,6 +58,7 @@ class Progress:
     evaluations: np.ndarray
     trace: Mapping[str, Sequence[np.ndarray]]
     active: np.ndarray = field(default_factory=lambda: np.ones(0, dtype=bool))
+    noise_energy: np.ndarray | None = None
 
     @property
     def value(self) -> np.ndarray:
@@ -64,7 +77,15 @@ class Progress:
 
 
 class Criterion(ABC):
-    """A stopping rule."""
+    """A stopping rule.
+
+    Attributes
+    ----------
+    merit : str
+        Column of the trace that is lowest at the best iterate: F itself unless the rule watches another one.
+    """
+
+    merit: str = "value"
 
     @abstractmethod
     def check(self, progress: Progress) -> np.ndarray:
@@ -81,11 +102,16 @@ class Criterion(ABC):
         return Both(self, other)
 
 
-class Either(Criterion):
-    """Stop an image when one of two criteria does; the first that does gives the status."""
+class _Pair(Criterion):
+    """Two criteria; the first that watches something else than F says what the best iterate is."""
 
     def __init__(self, first: Criterion, second: Criterion) -> None:
         self.first, self.second = first, second
+        self.merit = second.merit if first.merit == "value" else first.merit
+
+
+class Either(_Pair):
+    """Stop an image when one of two criteria does; the first that does gives the status."""
 
     def check(self, progress: Progress) -> np.ndarray:
         """Return the status of the first criterion that stops, per image."""
@@ -97,11 +123,8 @@ class Either(Criterion):
         return {"either": [self.first.config(), self.second.config()]}
 
 
-class Both(Criterion):
+class Both(_Pair):
     """Stop an image when both criteria do, with the status of the first."""
-
-    def __init__(self, first: Criterion, second: Criterion) -> None:
-        self.first, self.second = first, second
 
     def check(self, progress: Progress) -> np.ndarray:
         """Return the first criterion's status where both stop."""
@@ -153,7 +176,7 @@ def criterion_from_config(config: Any) -> Criterion:
     if name in ("either", "both"):
         first, second = (criterion_from_config(part) for part in config[name])
         return first | second if name == "either" else first & second
-    kinds = (MaxIterations, MaxEvaluations, MaxSeconds, GradientNorm, RelativeChange)
+    kinds = (MaxIterations, MaxEvaluations, MaxSeconds, GradientNorm, RelativeChange, Discrepancy, HeldOut)
     for kind in kinds:
         if kind.__name__ == name:
             options = {key: value for key, value in config.items() if key != name}
@@ -220,6 +243,49 @@ class RelativeChange(_Threshold):
     def config(self) -> Any:
         """Return the limit and the window."""
         return {"RelativeChange": self.limit, "window": self.window}
+
+
+class Discrepancy(_Threshold):
+    """Stop an image when ‖Ax − y‖² is at most `limit` · mσ², what the noise accounts for (Morozov, 1966).
+
+    What a descent fits after that is noise: stopped there, it regularises by itself, so that F may be taken
+    with a small lam, or none (Engl, Hanke & Neubauer, "Regularization of inverse problems", 1996, section
+    4.3). The limit is the τ of the literature, 1 or a little above; m counts the measured values, without
+    what a mask hides. The data term must be least squares, and σ > 0.
+    """
+
+    status = "discrepancy"
+
+    def __init__(self, limit: float = 1.0) -> None:
+        super().__init__(limit)
+
+    def reached(self, progress: Progress) -> np.ndarray:
+        """Return whether each image fits its measurements as well as the noise allows."""
+        if progress.noise_energy is None or not progress.noise_energy.all():
+            raise UnsupportedError(
+                "stopping: Discrepancy needs a problem with noise (sigma > 0); use HeldOut or RelativeChange"
+            )
+        return 2 * progress.trace["data_fidelity"][-1] <= self.limit * progress.noise_energy
+
+
+class HeldOut(_Threshold):
+    """Stop an image when the misfit of measurements held out has not fallen for `limit` iterations.
+
+    The objective must hold some out (`flowsolve.fidelities.HeldOutLeastSquares`): they are not fitted, only
+    watched, and their misfit falls as long as the image gets better and rises when noise is fitted (Prechelt,
+    "Early stopping - but when?", 1998). The best iterate is the one where it was lowest, and not the one of
+    lowest F.
+    """
+
+    status, integral, merit = "held_out", True, "held_out"
+
+    def __init__(self, limit: int = 20) -> None:
+        super().__init__(limit)
+
+    def reached(self, progress: Progress) -> np.ndarray | bool:
+        """Return whether each image's lowest misfit is at least `limit` iterations back."""
+        misfits = np.stack([np.asarray(row) for row in progress.trace[self.merit]])
+        return len(misfits) - 1 - misfits.argmin(0) >= max(1, self.limit)
 
 
 def make_criterion(

@@ -8,7 +8,7 @@ from helpers import make_images, make_problem
 import flowsolve as fs
 from flowsolve import operators as ops
 from flowsolve.errors import ArgumentError
-from flowsolve.stopping import GradientNorm, make_criterion
+from flowsolve.stopping import Discrepancy, GradientNorm, make_criterion
 
 SOLVERS = ("gradient_descent", "adam", "lbfgs", "forward_backward")
 FORMULATIONS = (fs.Analysis, fs.Synthesis)
@@ -75,6 +75,7 @@ def test_without_a_truth_there_is_no_psnr(tiny_prior, problem):
         ({"max_iter": None, "max_evaluations": 6}, "max_evaluations"),
         ({"max_iter": None, "max_seconds": 0.02}, "timeout"),
         ({"max_iter": 50, "stopping": GradientNorm(1e9)}, "converged"),
+        ({"max_iter": 50, "stopping": Discrepancy(1.0)}, "discrepancy"),
         ({"max_iter": 500, "rtol": 1e-2}, "converged"),
     ],
 )

@@ -116,8 +116,6 @@ def test_bad_arrays(tmp_path, array):
 def test_sizes_are_checked_and_named(folder):
     with pytest.raises(ArgumentError, match=r"a\.png of 6x8 .*64x64"):
         read_images([folder], size=(64, 64))
-    with pytest.raises(ArgumentError, match="multiples of 4"):
-        read_images([folder], multiple=4)
     (folder / "b.png").write_bytes(png_bytes(pixels(size=(4, 4))))
     with pytest.raises(ArgumentError, match=r"b\.png of 4x4.*6x8"):
         read_images([folder])

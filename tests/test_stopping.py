@@ -1,14 +1,17 @@
 import numpy as np
 import pytest
 
-from flowsolve.errors import ArgumentError
+from flowsolve.errors import ArgumentError, UnsupportedError
 from flowsolve.stopping import (
+    Discrepancy,
     GradientNorm,
+    HeldOut,
     MaxEvaluations,
     MaxIterations,
     MaxSeconds,
     Progress,
     RelativeChange,
+    criterion_from_config,
 )
 
 
@@ -61,3 +64,38 @@ def test_bad_iteration_limits_are_refused(bad):
 def test_bad_window_is_refused():
     with pytest.raises(ArgumentError, match="window"):
         RelativeChange(1e-3, window=0)
+
+
+def watched(columns, noise_energy=None):
+    trace = {name: [np.array(row) for row in rows] for name, rows in columns.items()}
+    n = len(trace["value"])
+    return Progress(n - 1, 10, 1.0, np.array([n, n]), trace, noise_energy=noise_energy)
+
+
+def test_discrepancy_stops_each_image_when_it_fits_as_the_noise_allows():
+    rows = {"value": [(9.0, 9.0)], "data_fidelity": [(1.0, 1.1)]}
+    noise = np.array([2.0, 2.0])
+    assert Discrepancy().check(watched(rows, noise)).tolist() == ["discrepancy", ""]
+    assert Discrepancy(1.2).check(watched(rows, noise)).tolist() == ["discrepancy"] * 2
+    with pytest.raises(UnsupportedError, match="needs a problem with noise"):
+        Discrepancy().check(watched(rows, np.zeros(2)))
+
+
+def test_held_out_waits_for_a_new_minimum():
+    held_out = [(5.0, 5.0), (4.0, 4.0), (4.5, 3.0), (4.6, 3.5)]
+    rows = {"value": [(1.0, 1.0)] * 4, "held_out": held_out}
+    assert HeldOut(2).check(watched(rows)).tolist() == ["held_out", ""]
+    assert HeldOut(3).check(watched(rows)).tolist() == ["", ""]
+
+
+def test_the_best_iterate_is_what_the_criterion_that_watches_something_says():
+    assert (MaxIterations(3) | RelativeChange(0.1)).merit == "value"
+    assert (MaxIterations(3) | HeldOut(2)).merit == (HeldOut(2) & Discrepancy()).merit == "held_out"
+
+
+def test_new_criteria_are_rebuilt_from_their_descriptions():
+    criterion = (Discrepancy(1.1) & MaxIterations(9)) | HeldOut(7)
+    again = criterion_from_config(criterion.config())
+    assert again.config() == criterion.config() and again.merit == "held_out"
+    with pytest.raises(ArgumentError, match=r"HeldOut: got 1\.5"):
+        HeldOut(1.5)

@@ -13,8 +13,10 @@ import typer
 
 from ..errors import FlowsolveError
 from .check_operator import check_operator
+from .check_prior import check_prior
 from .compare import compare
 from .demo import demo
+from .import_prior import import_prior
 from .list import list_names
 from .rerun import rerun
 from .resume import resume
@@ -49,7 +51,9 @@ app.command("resume", no_args_is_help=True)(resume)
 app.command("rerun", no_args_is_help=True)(rerun)
 app.command("compare", no_args_is_help=True)(compare)
 app.command("train", no_args_is_help=True)(train)
+app.command("import-prior", no_args_is_help=True)(import_prior)
 app.command("check-operator", no_args_is_help=True)(check_operator)
+app.command("check-prior", no_args_is_help=True)(check_prior)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -40,7 +40,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "sigma": outcome.problem.sigma,
         "formulation": request.formulation,
         "phi": objective.phi,
-        "lam": objective.lam,
+        "lam": objective.config()["lam_value"],
         "solver": request.solver,
         "init": outcome.start,
         "prior": objective.prior.name,

@@ -10,9 +10,9 @@ from ..errors import ArgumentError
 
 
 def list_names(
-    kind: Annotated[str, typer.Argument(help="solvers, operators, priors, initialisers or tasks.")],
+    kind: Annotated[str, typer.Argument(help="solvers, operators, priors, initialisers, tasks or presets.")],
 ) -> None:
-    """List the solvers, operators, priors, initialisers or tasks there are."""
+    """List the solvers, operators, priors, initialisers, tasks or presets there are."""
     from .tables import print_names
 
     if kind not in KINDS:
@@ -51,6 +51,12 @@ def _tasks() -> dict[str, str]:
     return _summaries(registry)
 
 
+def _presets() -> dict[str, str]:
+    from ..presets import registry
+
+    return {name: registry.get(name).summary for name in registry}
+
+
 def _summaries(registry: Any) -> dict[str, str]:
     return {name: registry.summary(name) for name in registry}
 
@@ -61,4 +67,5 @@ KINDS = {
     "priors": _priors,
     "initialisers": _initialisers,
     "tasks": _tasks,
+    "presets": _presets,
 }

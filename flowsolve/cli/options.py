@@ -13,10 +13,15 @@ Phi = Annotated[
         help="Prior term: nll (negative log-density; for analysis) or latent (squared norm; for synthesis)."
     ),
 ]
-Lam = Annotated[str, typer.Option(help="Weight of the prior: map (from sigma) or a number.")]
+Lam = Annotated[
+    str,
+    typer.Option(
+        help="Weight of the prior: map (from sigma), a number, or discrepancy (fits as noise allows)."
+    ),
+]
 SolverName = Annotated[str, typer.Option("--solver", help="Solver (see `list solvers`).")]
 Prior = Annotated[str, typer.Option(help="Name (see `list priors`) or .safetensors file of the prior.")]
-MaxIter = Annotated[int, typer.Option(help="Most iterations.")]
+MaxIter = Annotated[int | None, typer.Option(help="Most iterations (400, or the preset's).")]
 MaxEvaluations = Annotated[int | None, typer.Option(help="Most evaluations of the objective, per image.")]
 MaxSeconds = Annotated[float | None, typer.Option(help="Most seconds of solver time.")]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1, ...")]

@@ -6,7 +6,6 @@ Everything that was asked is checked, and every input read, before the output fo
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,19 +13,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import initialise, solvers, tasks
+from .. import initialise, presets, solvers, tasks
 from ..arrays import from_host, to_numpy
 from ..errors import ArgumentError
 from ..flows import FlowPrior, load_prior
 from ..images import ImageSet, read_images, read_kernel, read_mask
-from ..objectives import Analysis, Objective, Synthesis
+from ..objectives import FORMULATIONS, Objective
+from ..operators import LinearOperator
 from ..problem import InverseProblem, check_sigma, degrade
 from ..result import Result
 from ..run import Run
+from ..solvers.base import solver_name
+from .job import check_job, make_job, preset_task
 from .output import OutputFolder
 from .progress import ProgressLine
 
-FORMULATIONS: dict[str, type[Objective]] = {"analysis": Analysis, "synthesis": Synthesis}
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -45,9 +46,12 @@ class Request:
     init: str | None = None
     prior: str = "faces64"
     limit: int | None = None
-    max_iter: int = 400
+    max_iter: int | None = None
     max_evaluations: int | None = None
     max_seconds: float | None = None
+    preset: str | None = None
+    restarts: int = 1
+    continuation: str | None = None
     factor: int | None = None
     kernel_size: int | None = None
     missing: float | None = None
@@ -127,33 +131,24 @@ def run(request: Request, images: ImageSet | None = None) -> Outcome:
         torch.set_num_threads(request.threads)
     prior = load_prior(request.prior, device=request.device, dtype=DTYPES[request.dtype])
     problem, names = _problem(request, task, prior, images)
-    formulation = FORMULATIONS[request.formulation]
-    objective = formulation(problem, prior, phi=request.phi, lam=_lam(request.lam))
-    name = task.starts[request.formulation] if request.init is None else request.init
-    start = _start(name, objective, request.seed)
-    limits: dict[str, Any] = {
-        "max_iter": request.max_iter,
-        "max_evaluations": request.max_evaluations,
-        "max_seconds": request.max_seconds,
-        "rtol": 1e-7,
-    }
-    solver = solvers.make_solver(request.solver)
-    run = Run(objective, solver, start, limits=limits, seed=request.seed)
+    job = make_job(request, task, problem, prior)
+    objective, limits = job.objective, job.limits
+    run = Run(objective, job.solver, job.start, limits=limits, seed=request.seed)
     folder.begin()
     run.record_to(folder.record, force=request.force)
     label = f"{request.task} · {len(problem)} image{'s' if len(problem) > 1 else ''}"
-    limits.pop("rtol")
-    with ProgressLine(label, **limits) as line, run:
+    budget = {name: limit for name, limit in limits.items() if name != "rtol"}
+    with ProgressLine(label, **budget) as line, run:
         for progress in run:
             line.update(progress)
-    result = run.result()
+    result = job.finish(run.result())
     truth = problem.x_true is not None
-    classical = {name: to_numpy(f(objective.problem)) for name, f in task.baselines(truth=truth).items()}
+    classical = {name: to_numpy(f(job.problem)) for name, f in task.baselines(truth=truth).items()}
     outcome = Outcome(
-        request=request,
-        problem=objective.problem,
-        objective=objective,
-        start=name,
+        request=request if request.preset is None else request.replaced(solver=solver_name(job.solver)),
+        problem=job.problem,
+        objective=job.reported,
+        start=job.start_name,
         names=names,
         result=result,
         restored=to_numpy(result.x),
@@ -162,22 +157,6 @@ def run(request: Request, images: ImageSet | None = None) -> Outcome:
     )
     write_files(outcome)
     return outcome
-
-
-def _start(name: str, objective: Objective, seed: int) -> initialise.Start:
-    """Return the start, refused if F is not finite there: an earlier run must not be replaced for nothing."""
-    start = initialise.make_start(name, objective.problem, objective.prior, seed=seed)
-    with torch.no_grad():
-        if start.z is not None:
-            u = objective.from_latent(start.z)
-        else:
-            assert start.x is not None
-            u = objective.from_image(start.x)
-        finite = torch.isfinite(objective.value(u))
-    if not finite.all():
-        given = f"{name!r}, from which F is not finite for {int((~finite).sum())} of {len(finite)} images"
-        raise ArgumentError("init", given, "a start with finite F, for example total-variation or zeros")
-    return start
 
 
 def _check(request: Request) -> tasks.Task:
@@ -192,7 +171,7 @@ def _check(request: Request) -> tasks.Task:
     solvers.registry.get(request.solver)
     if request.init is not None:
         initialise.registry.get(request.init.removeprefix(initialise.ENCODED), "init")
-    _lam(request.lam)
+    check_job(request)
     if request.sigma is not None:
         check_sigma(request.sigma)
     for argument, number, least in (
@@ -201,6 +180,7 @@ def _check(request: Request) -> tasks.Task:
         ("threads", request.threads, 1),
         ("max-iter", request.max_iter, 0),
         ("max-evaluations", request.max_evaluations, 1),
+        ("restarts", request.restarts, 1),
     ):
         if number is not None and number < least:
             raise ArgumentError(argument, number, f"an integer >= {least}")
@@ -221,19 +201,6 @@ def _check_measured(request: Request) -> None:
         raise ArgumentError("kernel", None, "the kernel's file, or --kernel-size for a uniform one")
 
 
-def _lam(text: str) -> float | str:
-    """Return "map", or the number that was written."""
-    if text == "map":
-        return text
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and number >= 0):
-        raise ArgumentError("lam", repr(text), "map, or a finite number >= 0")
-    return number
-
-
 def _problem(
     request: Request, task: tasks.Task, prior: FlowPrior, images: ImageSet | None
 ) -> tuple[InverseProblem, list[str]]:
@@ -251,18 +218,14 @@ def _problem(
     )
     if images is None:
         size = None if request.measured else config.size
-        multiple = 1 if request.measured else config.multiple
-        images = read_images(
-            request.images, limit=request.limit, size=size, multiple=multiple, clean=not request.measured
-        )
+        images = read_images(request.images, limit=request.limit, size=size, clean=not request.measured)
     n = len(images.x)
     height, width = images.x.shape[-2:]
     if request.measured:
         height, width = _measured_size(task, prior, (height, width), options)
     if options.mask is not None and options.mask.ndim == 4 and request.limit is not None:
         options = dataclasses.replace(options, mask=options.mask[:n])
-    operator = task.operator((3, height, width), n_images=n, seed=request.seed, options=options)
-    sigma = task.sigma if request.sigma is None else request.sigma
+    operator, sigma = _operator(request, task, (3, height, width), n, options)
     x = torch.as_tensor(images.x).to(device=prior.device, dtype=prior.dtype)
     if not request.measured:
         y = degrade(operator, x, sigma=sigma, seed=request.seed)
@@ -273,16 +236,25 @@ def _problem(
     return InverseProblem(operator, x, sigma=sigma), images.names
 
 
+def _operator(
+    request: Request, task: tasks.Task, shape: tuple[int, int, int], n: int, options: tasks.TaskOptions
+) -> tuple[LinearOperator, float]:
+    """Return the operator and the noise level: the preset's for clean images, else the task's."""
+    if request.preset is not None and not request.measured:
+        preset, key = presets.registry.get(request.preset, "preset"), preset_task(request)
+        sigma = preset.sigma.get(key, 0.0) if request.sigma is None else request.sigma
+        return preset.operators[key](shape, n, request.seed), sigma
+    operator = task.operator(shape, n_images=n, seed=request.seed, options=options)
+    return operator, task.sigma if request.sigma is None else request.sigma
+
+
 def _measured_size(
     task: tasks.Task, prior: FlowPrior, size: tuple[int, int], options: tasks.TaskOptions
 ) -> tuple[int, int]:
     """Return height and width of the images that were measured, having asked whether the prior takes them."""
     height, width = task.image_size(size, options)
     config = prior.config
-    fits = config.accepts(height, width) if config.size is None else (height, width) == config.size
-    if not fits:
+    if config.size is not None and (height, width) != config.size:
         given = f"measurements of {size[1]}x{size[0]} pixels, that is, images of {width}x{height}"
-        accepted = f"images of {config.size[1]}x{config.size[0]}" if config.size else ""
-        accepted = accepted or f"images whose width and height are multiples of {config.multiple}"
-        raise ArgumentError("images", given, accepted)
+        raise ArgumentError("images", given, f"images of {config.size[1]}x{config.size[0]}")
     return height, width

@@ -47,9 +47,19 @@ def solve(
     ] = None,
     prior: Prior = "faces64",
     limit: Annotated[int | None, typer.Option(help="Read no more than so many images.")] = None,
-    max_iter: MaxIter = 400,
+    max_iter: MaxIter = None,
     max_evaluations: MaxEvaluations = None,
     max_seconds: MaxSeconds = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Published protocol (see `list presets`): solver, loss, start, weights."),
+    ] = None,
+    restarts: Annotated[
+        int, typer.Option(help="Starts of each image: --init, the others random; the best is kept.")
+    ] = 1,
+    continuation: Annotated[
+        str | None, typer.Option(help="Multiples of the weight to solve with first, for example 100,10.")
+    ] = None,
     factor: Annotated[int | None, typer.Option(help="Factor of super-resolution (2).")] = None,
     kernel_size: Annotated[int | None, typer.Option(help="Side of the uniform blur (7).")] = None,
     missing: Annotated[float | None, typer.Option(help="Fraction of missing pixels (0.6).")] = None,
@@ -91,6 +101,9 @@ def solve(
         max_iter=max_iter,
         max_evaluations=max_evaluations,
         max_seconds=max_seconds,
+        preset=preset,
+        restarts=restarts,
+        continuation=continuation,
         factor=factor,
         kernel_size=kernel_size,
         missing=missing,

@@ -122,6 +122,11 @@ def print_repetition(repetition: Repetition) -> None:
         out.print(f"  {package}: version {old} then, {new} now")
 
 
+def _weight(lam: float | list[float]) -> str:
+    """Return one weight, or from where to where the weights of the images go."""
+    return f"{min(lam):g} to {max(lam):g}" if isinstance(lam, list) else f"{lam:g}"
+
+
 def _settings(record: RunRecord) -> dict[str, str]:
     config = record.config
     objective, operator = config["objective"], config["operator"]
@@ -136,7 +141,7 @@ def _settings(record: RunRecord) -> dict[str, str]:
         "noise": f"sigma {config['noise']['sigma']:g}",
         "prior": f"{config['prior']['name']} (sha256 {config['prior']['sha256'][:12]}…)",
         "objective": f"{objective['formulation']}, phi {objective['phi']}, "
-        + ("hard constraint Ax = y" if lam is None else f"lam {lam:g}"),
+        + ("hard constraint Ax = y" if lam is None else f"lam {_weight(lam)}"),
         "solver": f"{config['solver']['name']} ({options})",
         "start": f"{config['initialiser']['name']}, seed {config['initialiser']['seed']}",
         "limits": ", ".join(f"{k} {v}" for k, v in config["limits"].items() if v is not None),

@@ -51,6 +51,9 @@ def train(
     threads: Threads = None,
     device: Device = "cpu",
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute couplings in bfloat16.")] = False,
+    noise: Annotated[
+        float, typer.Option(help="Deviation of Gaussian noise added to the images, for a smoother prior.")
+    ] = 0.0,
     limit: Annotated[int | None, typer.Option(help="Most images to train on.")] = None,
     clip: Annotated[float, typer.Option(help="Largest norm of the gradient.")] = 100.0,
     ema: Annotated[float, typer.Option(help="Decay a step of the averaged weights.")] = 0.998,

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import safetensors.torch
 import torch
@@ -46,6 +47,8 @@ class PriorCard(BaseModel):
         Licence of the weights, or the terms of the data that carry over to them.
     bits_per_dim : float or None
         Held-out negative log-likelihood in bits a dimension, where it was measured.
+    notes : str
+        What else is worth knowing, such as what an import had to assume.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -54,6 +57,7 @@ class PriorCard(BaseModel):
     training: str = "not stated"
     terms: str = "not stated"
     bits_per_dim: float | None = None
+    notes: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ def serialise(glow: Glow, card: PriorCard) -> bytes:
     header = {
         "schema": SCHEMA,
         "architecture": glow.config.model_dump(mode="json"),
-        **card.model_dump(mode="json"),
+        # Without notes, the file stays as it was before there were any.
+        **card.model_dump(mode="json", exclude=None if card.notes else {"notes"}),
     }
     # A copy of each tensor, because the format refuses tensors that share memory.
     tensors = {name: tensor.detach().cpu().clone() for name, tensor in glow.state_dict().items()}
@@ -101,15 +106,34 @@ def save_prior(path: str | os.PathLike[str], model: Glow | FlowPrior, card: Prio
     ArgumentError
         If the name ends otherwise, or its folder does not exist.
     """
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise ArgumentError("path", str(path), "a name that ends in .safetensors")
-    if not path.parent.is_dir():
-        raise ArgumentError("path", str(path), "a path in a folder that exists")
+    path = checked_target(path)
     glow = model if isinstance(model, Glow) else model.glow
     if card is None:
         card = PriorCard() if isinstance(model, Glow) else model.card
     write_atomically(path, serialise(glow, card))
+    return path
+
+
+def checked_target(path: str | os.PathLike[str], argument: str = "path") -> Path:
+    """Return a path that a prior can be written to.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to write, which may exist.
+    argument : str
+        What to call it in errors.
+
+    Raises
+    ------
+    ArgumentError
+        If the name does not end in ``.safetensors``, or its folder does not exist.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ArgumentError(argument, str(path), "a name that ends in .safetensors")
+    if not path.parent.is_dir():
+        raise ArgumentError(argument, str(path), "a path in a folder that exists")
     return path
 
 
@@ -163,7 +187,7 @@ def parse_checkpoint(data: bytes, source: str) -> Checkpoint:
         reason = "cut off, corrupt, or not a safetensors file"
         raise CheckpointError(f"{source}: {reason} ({error})") from error
     config, card = _parse_header(metadata, source)
-    return Checkpoint(_build(config, tensors, source), card, hashlib.sha256(data).hexdigest())
+    return Checkpoint(build_glow(config, tensors, source), card, hashlib.sha256(data).hexdigest())
 
 
 def _parse_header(metadata: dict[str, str], source: str) -> tuple[GlowConfig, PriorCard]:
@@ -188,31 +212,83 @@ def _parse_header(metadata: dict[str, str], source: str) -> tuple[GlowConfig, Pr
         raise CheckpointError(f"{source}: bad header: not JSON ({error})") from error
 
 
-def _build(config: GlowConfig, tensors: dict[str, Tensor], source: str) -> Glow:
+def build_glow(config: GlowConfig, tensors: Mapping[str, Tensor], source: str) -> Glow:
+    """Return the flow that has these weights.
+
+    Parameters
+    ----------
+    config : GlowConfig
+        The architecture.
+    tensors : mapping of str to Tensor
+        All of its tensors by the names of its ``state_dict``; not copied where they are float32, or
+        where some of them are float64.
+    source : str
+        Path or name of the file they come from, for errors.
+
+    Returns
+    -------
+    Glow
+        In float64 if any tensor is, otherwise in float32.
+
+    Raises
+    ------
+    CheckpointError
+        If tensors are missing, unknown, misshapen, not finite, or would falsify the log-determinant.
+    """
     with torch.device("meta"):
         glow = Glow(config)
     expected = {name: tuple(tensor.shape) for name, tensor in glow.state_dict().items()}
-    _refuse(source, "missing tensors", sorted(expected.keys() - tensors.keys()))
-    _refuse(source, "unknown tensors", sorted(tensors.keys() - expected.keys()))
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    misshapen = [
-        f"{name} is {shapes[name]}, should be {expected[name]}"
-        for name in expected
-        if shapes[name] != expected[name]
-    ]
-    _refuse(source, "misshapen tensors", misshapen)
-    typed = [
-        f"{name} is {tensor.dtype}" for name, tensor in tensors.items() if not tensor.is_floating_point()
-    ]
-    _refuse(source, "tensors that are not floating point", typed)
-    _refuse(source, "tensors that are not finite", [n for n in expected if not tensors[n].isfinite().all()])
-    _refuse(
+    check_tensors(source, tensors, expected)
+    refuse_tensors(
         source, "tensors that are not permutations", [n for n in expected if _bad_permutation(n, tensors[n])]
     )
     double = any(tensor.dtype == torch.float64 for tensor in tensors.values())
     dtype = torch.float64 if double else torch.float32
     glow.load_state_dict({name: tensor.to(dtype) for name, tensor in tensors.items()}, assign=True)
     return glow
+
+
+def check_tensors(
+    source: str, tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Refuse tensors that are not those expected, and name them.
+
+    Parameters
+    ----------
+    source : str
+        Path or name of the file they come from.
+    tensors : mapping of str to Tensor
+        What there is.
+    expected : mapping of str to tuple of int
+        The shape of every tensor that there must be.
+
+    Raises
+    ------
+    CheckpointError
+        If tensors are missing, unknown, misshapen, not floating point or not finite.
+    """
+    refuse_tensors(source, "missing tensors", sorted(expected.keys() - tensors.keys()))
+    refuse_tensors(source, "unknown tensors", sorted(tensors.keys() - expected.keys()))
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    misshapen = [
+        f"{name} is {shapes[name]}, should be {expected[name]}"
+        for name in expected
+        if shapes[name] != expected[name]
+    ]
+    refuse_tensors(source, "misshapen tensors", misshapen)
+    typed = [
+        f"{name} is {tensor.dtype}" for name, tensor in tensors.items() if not tensor.is_floating_point()
+    ]
+    refuse_tensors(source, "tensors that are not floating point", typed)
+    broken = [name for name in expected if not tensors[name].isfinite().all()]
+    refuse_tensors(source, "tensors that are not finite", broken)
+
+
+def refuse_tensors(source: str, what: str, found: Sequence[str]) -> None:
+    """Raise :class:`CheckpointError` with the first of what was found and the count of the rest, if any."""
+    if found:
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        raise CheckpointError(f"{source}: {what}: {', '.join(found[:_SHOWN])}{more}")
 
 
 def _bad_permutation(name: str, tensor: Tensor) -> bool:
@@ -223,10 +299,3 @@ def _bad_permutation(name: str, tensor: Tensor) -> bool:
         return False
     zero_or_one = bool(((tensor == 0) | (tensor == 1)).all())
     return not (zero_or_one and bool((tensor.sum(0) == 1).all()) and bool((tensor.sum(1) == 1).all()))
-
-
-def _refuse(source: str, what: str, found: list[Any]) -> None:
-    if found:
-        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        shown = ", ".join(str(item) for item in found[:_SHOWN])
-        raise CheckpointError(f"{source}: {what}: {shown}{more}")

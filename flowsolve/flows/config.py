@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from ..errors import ArgumentError
+
+FOREIGN_FIELDS = ("last_steps", "border", "changed", "shift", "scale_offset", "last_scale_offset")
+"""Fields that only flows of other programs need."""
 
 
 class GlowConfig(BaseModel):
@@ -34,6 +46,26 @@ class GlowConfig(BaseModel):
         Bits a pixel value of the training images; only counts in bits a dimension.
     family : {"glow"}
         Kind of flow, for readers of the file.
+    last_steps : int or None
+        Steps of the last level, where they are not ``steps``.
+    border : {0, 1}
+        What stands around the input of each coupling's last convolution and of each split
+        prior's; with 1 the moments of the last level depend on the position near the border.
+    changed : {"second", "first"}
+        Half that the couplings change, by a network of the other half.
+    shift : {"before", "after"}
+        Whether an affine coupling adds its shift t before or after it scales:
+        ``(b + t) * scale`` or ``b * scale + t``.
+    scale_offset : float
+        Constant o in an affine coupling's ``scale = sigmoid(s(a) + 2) + o``.
+    last_scale_offset : float or None
+        The same at the last level, where it differs.
+
+    Notes
+    -----
+    The fields from ``last_steps`` on are for flows of other programs; what
+    :mod:`~flowsolve.flows.training` makes leaves them as they are, and so they stand in a file
+    only where they say something.
 
     Examples
     --------
@@ -52,6 +84,12 @@ class GlowConfig(BaseModel):
     coupling: Literal["additive", "affine"] = "additive"
     split_prior: Literal["conditional", "standard"] = "conditional"
     bits: int = Field(8, ge=1, le=16)
+    last_steps: int | None = Field(None, ge=1, le=256)
+    border: Literal[0, 1] = 0
+    changed: Literal["second", "first"] = "second"
+    shift: Literal["before", "after"] = "before"
+    scale_offset: float = Field(0.0, ge=0, allow_inf_nan=False)
+    last_scale_offset: float | None = Field(None, ge=0, allow_inf_nan=False)
 
     @field_validator("image_size", mode="before")
     @classmethod
@@ -66,6 +104,12 @@ class GlowConfig(BaseModel):
                 f"2**levels = {self.multiple}"
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Files of flows that do without these fields stay as they were, and older readers read them.
+        fields, values = type(self).model_fields, handler(self)
+        return {k: v for k, v in values.items() if k not in FOREIGN_FIELDS or v != fields[k].default}
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -86,6 +130,18 @@ class GlowConfig(BaseModel):
     def level_channels(self, level: int) -> int:
         """Return the number of channels inside `level`, after its squeeze."""
         return int(self.channels * 2 ** (level + 2))
+
+    def level_steps(self, level: int) -> int:
+        """Return the number of steps in `level`."""
+        if self.last_steps is None or level != self.levels - 1:
+            return self.steps
+        return self.last_steps
+
+    def level_scale_offset(self, level: int) -> float:
+        """Return the constant that the affine couplings of `level` add to their scales."""
+        if self.last_scale_offset is None or level != self.levels - 1:
+            return self.scale_offset
+        return self.last_scale_offset
 
     def latent_shapes(self, size: tuple[int, int] | None = None) -> list[tuple[int, int, int]]:
         """Return the (channels, height, width) that each level puts out.

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from ..errors import ArgumentError
 from .config import GlowConfig
-from .layers import FlowStep, squeeze, sum_image, unsqueeze
+from .coupling import CouplingRule
+from .layers import FlowStep, conv_bordered, squeeze, sum_image, unsqueeze
 
 SHIFT = 0.5
 """Images in [0, 1] are shifted to [-0.5, 0.5] before the first level."""
@@ -46,37 +47,47 @@ class Level(nn.Module):
     def __init__(self, config: GlowConfig, level: int) -> None:
         super().__init__()
         channels = config.level_channels(level)
-        affine = config.coupling == "affine"
         self.last = level == config.levels - 1
-        self.steps = nn.ModuleList(FlowStep(channels, config.hidden, affine) for _ in range(config.steps))
+        self.border = config.border
+        rule = CouplingRule.of(config, level)
+        self.steps = nn.ModuleList(
+            FlowStep(channels, config.hidden, rule, config.border) for _ in range(config.level_steps(level))
+        )
         self.split_prior: nn.Conv2d | None = None
         if config.split_prior == "conditional":
-            # The last level's convolution runs on zeros, so only its bias counts; it keeps the
-            # other levels' form so that all levels' tensors are named and shaped alike.
+            # The last level's convolution runs on zeros, so only its bias counts (unless ones stand
+            # around them); it keeps the other levels' form so that all levels' tensors are named and
+            # shaped alike.
             kept = channels if self.last else channels // 2
             self.split_prior = nn.Conv2d(kept, 2 * kept, 3, padding=1)
             nn.init.zeros_(self.split_prior.weight)
             nn.init.zeros_(self.split_prior.bias)  # type: ignore[arg-type]
 
-    def moments(self, kept: Tensor | None) -> tuple[Tensor, Tensor] | None:
+    def moments(self, kept: Tensor | None, size: tuple[int, int]) -> tuple[Tensor, Tensor] | None:
         """Return mean and log-deviation of what is put out, or None where they are 0 and 0.
 
         Parameters
         ----------
         kept : Tensor or None
             The half that goes on, (N, C, H, W); None at the last level.
+        size : (int, int)
+            Height and width of what is put out.
 
         Returns
         -------
         tuple of Tensor or None
-            Each (N, C, H, W), or (1, C, 1, 1) at the last level.
+            Each (N, C, H, W); at the last level (1, C, 1, 1), or (1, C, H, W) with a border of 1.
         """
         if self.split_prior is None:
             return None
-        if kept is None:
-            mean, log_std = self.split_prior.bias.view(1, -1, 1, 1).chunk(2, 1)  # type: ignore[union-attr]
+        weight, bias = self.split_prior.weight, self.split_prior.bias
+        if kept is not None:
+            out = conv_bordered(kept, weight, bias, self.border)
+        elif self.border:
+            out = conv_bordered(weight.new_zeros(1, weight.shape[1], *size), weight, bias, self.border)
         else:
-            mean, log_std = self.split_prior(kept).chunk(2, 1)
+            out = bias.view(1, -1, 1, 1)  # type: ignore[union-attr]
+        mean, log_std = out.chunk(2, 1)
         return mean, log_std
 
     def forward(self, h: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
@@ -87,7 +98,7 @@ class Level(nn.Module):
             h, change = step(h)
             log_det = log_det + change
         kept, out = (None, h) if self.last else h.chunk(2, 1)
-        moments = self.moments(kept)
+        moments = self.moments(kept, (h.shape[-2], h.shape[-1]))
         if moments is not None:
             mean, log_std = moments
             out = (out - mean) * torch.exp(-log_std)
@@ -97,7 +108,7 @@ class Level(nn.Module):
     def inverse(self, kept: Tensor | None, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Undo :meth:`forward`; returns the level's input and the log-det (N,) of the inverse."""
         log_det = latent.new_zeros(latent.shape[0])
-        moments = self.moments(kept)
+        moments = self.moments(kept, (latent.shape[-2], latent.shape[-1]))
         if moments is not None:
             mean, log_std = moments
             log_det = log_det + sum_image(log_std.expand_as(latent))

@@ -1,111 +1,24 @@
 """A Glow that no longer trains, folded into as few operations as it takes.
 
-ActNorm and the 1x1 convolution become one convolution, and its exact inverse another, both
-computed in float64 and then cast; the gain of a coupling goes into its last convolution; the
-part of the log-determinant that does not depend on the image becomes a number. What is left
-are plain torch operations without any host synchronisation, so that autograd,
-``torch.func`` transforms and double backward pass through.
+:mod:`.folding` folds what is constant, :mod:`.frozen` is the result as plain torch functions,
+:mod:`.passes` the same in place with the gradient written out, and :mod:`.memory` says what
+such a gradient keeps. Here they meet.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from .glow import SHIFT, Glow, Level
-from .layers import GAIN, SCALE_SHIFT, FlowStep, squeeze, sum_image, unsqueeze
-
-
-@dataclass(frozen=True)
-class FrozenStep:
-    """One step: two folded 1x1 convolutions (there and back) and the coupling's network."""
-
-    forward_weight: Tensor
-    forward_bias: Tensor
-    inverse_weight: Tensor
-    inverse_bias: Tensor
-    conv1: tuple[Tensor, Tensor]
-    conv2: tuple[Tensor, Tensor]
-    conv3: tuple[Tensor, Tensor]
-    affine: bool
-
-    def network(self, a: Tensor) -> Tensor:
-        """Return the coupling network's output for the unchanged half."""
-        hidden = F.relu(F.conv2d(a, *self.conv1, padding=1), inplace=True)
-        hidden = F.relu(F.conv2d(hidden, *self.conv2), inplace=True)
-        return F.conv2d(hidden, *self.conv3, padding=1)
-
-    def encode(self, h: Tensor, terms: list[Tensor] | None) -> Tensor:
-        """Return the step's output; appends its log-det (N,), if any, to `terms`."""
-        a, b = F.conv2d(h, self.forward_weight, self.forward_bias).chunk(2, 1)
-        if not self.affine:
-            return torch.cat([a, b + self.network(a)], 1)
-        s, t = self.network(a).chunk(2, 1)
-        if terms is not None:
-            terms.append(sum_image(F.logsigmoid(s + SCALE_SHIFT)))
-        return torch.cat([a, (b + t) * torch.sigmoid(s + SCALE_SHIFT)], 1)
-
-    def decode(self, h: Tensor, terms: list[Tensor] | None) -> Tensor:
-        """Undo :meth:`encode`; appends the log-det (N,) of the inverse to `terms`."""
-        a, b = h.chunk(2, 1)
-        if self.affine:
-            s, t = self.network(a).chunk(2, 1)
-            b = b / torch.sigmoid(s + SCALE_SHIFT) - t
-            if terms is not None:
-                terms.append(-sum_image(F.logsigmoid(s + SCALE_SHIFT)))
-        else:
-            b = b - self.network(a)
-        return F.conv2d(torch.cat([a, b], 1), self.inverse_weight, self.inverse_bias)
-
-
-@dataclass(frozen=True)
-class FrozenLevel:
-    """One level: its steps, its split prior, and the constant of its log-determinant."""
-
-    steps: list[FrozenStep]
-    split: tuple[Tensor, Tensor] | None
-    top: tuple[Tensor, Tensor] | None
-    log_det_per_pixel: float
-    last: bool
-
-    def moments(self, kept: Tensor | None) -> tuple[Tensor, Tensor] | None:
-        """Return mean and log-deviation of what is put out, or None where they are 0 and 0."""
-        if kept is None or self.split is None:
-            return self.top
-        mean, log_std = F.conv2d(kept, *self.split, padding=1).chunk(2, 1)
-        return mean, log_std
-
-    def encode(self, h: Tensor, terms: list[Tensor] | None) -> tuple[Tensor | None, Tensor]:
-        """Return what goes on (None at the last level) and the latent that is put out."""
-        h = squeeze(h)
-        for step in self.steps:
-            h = step.encode(h, terms)
-        kept, out = (None, h) if self.last else h.chunk(2, 1)
-        moments = self.moments(kept)
-        if moments is not None:
-            mean, log_std = moments
-            out = (out - mean) * torch.exp(-log_std)
-            if terms is not None and not self.last:
-                terms.append(-sum_image(log_std))
-        return kept, out
-
-    def decode(self, kept: Tensor | None, latent: Tensor, terms: list[Tensor] | None) -> Tensor:
-        """Undo :meth:`encode`; returns the level's input."""
-        moments = self.moments(kept)
-        if moments is not None:
-            mean, log_std = moments
-            latent = mean + latent * torch.exp(log_std)
-            if terms is not None and not self.last:
-                terms.append(sum_image(log_std))
-        h = latent if kept is None else torch.cat([kept, latent], 1)
-        for step in reversed(self.steps):
-            h = step.decode(h, terms)
-        return unsqueeze(h)
+from .choices import checked_coupling_dtype, checked_memory
+from .folding import Folder
+from .glow import Glow
+from .memory import Map, Reconstruction, chosen_mode
+from .passes import Passes, Tape
+from .pool import keep_freed_memory
 
 
 class FrozenGlow:
@@ -119,16 +32,49 @@ class FrozenGlow:
         Where to compute.
     dtype : torch.dtype
         What to compute in. The folding itself is always done in float64.
+    memory : {"store", "checkpoint", "invertible", "auto"}
+        What a gradient keeps; see :class:`~flowsolve.flows.prior.FlowPrior`.
+    coupling_dtype : torch.dtype, optional
+        What the couplings' networks compute in; by default `dtype`.
+
+    Attributes
+    ----------
+    reconstruction : Reconstruction
+        How well gradients with ``memory="invertible"`` computed activations back.
     """
 
     def __init__(
-        self, glow: Glow, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+        self,
+        glow: Glow,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        *,
+        memory: str = "store",
+        coupling_dtype: torch.dtype | None = None,
     ) -> None:
         self.config = glow.config
         self.device = torch.device(device)
         self.dtype = dtype
-        with torch.no_grad():
-            self.levels = [self._freeze_level(level, i) for i, level in enumerate(glow.levels)]  # type: ignore[arg-type]
+        self.coupling_dtype = checked_coupling_dtype(coupling_dtype, dtype)
+        self.memory = checked_memory(memory)
+        # On CPUs, channels last is about three times as fast; on GPUs it is what the units for
+        # narrow numbers work on.
+        narrow = self.coupling_dtype == torch.bfloat16
+        last = self.device.type == "cpu" or narrow
+        layout = torch.channels_last if last else torch.contiguous_format
+        folder = Folder(self.device, dtype, self.coupling_dtype, layout, glow.config.border)
+        self.levels = folder.fold(glow)
+        self._passes = Passes(self.levels, layout, dtype, self.coupling_dtype)
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        self.reconstruction = Reconstruction()
+
+    def with_memory(self, memory: str) -> FrozenGlow:
+        """Return this flow with another mode, sharing the weights."""
+        other = copy.copy(self)
+        other.memory = checked_memory(memory)
+        other.reconstruction = Reconstruction()
+        return other
 
     def encode(self, x: Tensor, log_det: bool = False) -> tuple[list[Tensor], Tensor | None]:
         """Encode images.
@@ -147,16 +93,12 @@ class FrozenGlow:
         log_det : Tensor or None
             log|det| of the Jacobian of the latents with respect to x, (N,).
         """
-        terms: list[Tensor] | None = [] if log_det else None
-        h: Tensor | None = x
-        latents = []
-        for level in self.levels:
-            assert h is not None
-            h, latent = level.encode(h, terms)
-            latents.append(latent)
-        if terms is None:
+        mode = chosen_mode(self.memory, self.config, x.shape, x.element_size())
+        outputs = self._run(Encoding(self, log_det), [x], mode)
+        latents, total = outputs[: len(self.levels)], outputs[len(self.levels) :]
+        if not log_det:
             return latents, None
-        return latents, self._total(terms, self.log_det_constant(x.shape[-2], x.shape[-1]), x)
+        return latents, self._total(total, self.log_det_constant(x.shape[-2], x.shape[-1]), x)
 
     def decode(self, latents: Sequence[Tensor], log_det: bool = False) -> tuple[Tensor, Tensor | None]:
         """Decode latents: the inverse of :meth:`encode`.
@@ -175,79 +117,78 @@ class FrozenGlow:
         log_det : Tensor or None
             log|det| of the Jacobian of x with respect to the latents, (N,).
         """
-        terms: list[Tensor] | None = [] if log_det else None
-        h: Tensor | None = None
-        for level, latent in zip(reversed(self.levels), reversed(latents), strict=True):
-            h = level.decode(h, latent, terms)
-        assert h is not None
-        if terms is None:
-            return h, None
-        return h, self._total(terms, -self.log_det_constant(h.shape[-2], h.shape[-1]), h)
+        height, width = 2 * latents[0].shape[-2], 2 * latents[0].shape[-1]
+        shape = torch.Size((latents[0].shape[0], self.config.channels, height, width))
+        mode = chosen_mode(self.memory, self.config, shape, latents[0].element_size())
+        x, *total = self._run(Decoding(self, log_det), list(latents), mode)
+        return x, self._total(total, -self.log_det_constant(height, width), x) if log_det else None
 
     def log_det_constant(self, height: int, width: int) -> float:
         """Return the part of the encoder's log-determinant that no image of this size changes."""
-        return sum(
-            level.log_det_per_pixel * (height >> (i + 1)) * (width >> (i + 1))
-            for i, level in enumerate(self.levels)
-        )
+        sizes = ((height >> (i + 1), width >> (i + 1)) for i in range(len(self.levels)))
+        return sum(level.log_det_constant(*size) for level, size in zip(self.levels, sizes, strict=True))
+
+    def _run(self, direction: Map, inputs: list[Tensor], mode: str) -> list[Tensor]:
+        return direction(inputs, mode)
 
     @staticmethod
     def _total(terms: list[Tensor], constant: float, like: Tensor) -> Tensor:
-        if not terms:
-            return like.new_full((like.shape[0],), constant)
-        return torch.stack(terms).sum(0) + constant
+        return terms[0] + constant if terms else like.new_full((like.shape[0],), constant)
 
-    def _cast(self, tensor: Tensor) -> Tensor:
-        # A fresh copy even where nothing changes, so that no later training step shows here.
-        # The weights' layout decides the activations': on CPUs, channels last is about three
-        # times as fast. `empty` is needed because a 1x1 weight counts as being in both layouts
-        # and would keep the strides that say otherwise.
-        last = tensor.ndim == 4 and self.device.type == "cpu"
-        layout = torch.channels_last if last else torch.contiguous_format
-        empty = torch.empty(tensor.shape, dtype=self.dtype, device=self.device, memory_format=layout)
-        return empty.copy_(tensor.detach())
 
-    def _pair(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-        assert bias is not None
-        return self._cast(weight), self._cast(bias)
+class Encoding(Map):
+    """The encoder of a flow: images to latents and, where asked for, the log-determinant's variable part."""
 
-    def _freeze_step(self, step: FlowStep, shift: float) -> FrozenStep:
-        linear = copy.deepcopy(step).cpu().double()
-        linear.actnorm.bias.sub_(shift)
-        weight, bias = linear.linear()
-        inverse_weight, inverse_bias = linear.inverse_linear()
-        coupling = linear.coupling
-        gain = torch.exp(GAIN * coupling.log_gain)
-        conv3_bias = coupling.conv3.bias
-        assert conv3_bias is not None
-        return FrozenStep(
-            forward_weight=self._cast(weight[:, :, None, None]),
-            forward_bias=self._cast(bias),
-            inverse_weight=self._cast(inverse_weight[:, :, None, None]),
-            inverse_bias=self._cast(inverse_bias),
-            conv1=self._pair(coupling.conv1.weight, coupling.conv1.bias),
-            conv2=self._pair(coupling.conv2.weight, coupling.conv2.bias),
-            conv3=self._pair(coupling.conv3.weight * gain[:, None, None, None], conv3_bias * gain),
-            affine=coupling.affine,
-        )
+    def __init__(self, flow: FrozenGlow, log_det: bool) -> None:
+        self.flow, self.log_det = flow, log_det
+        self.health = flow.reconstruction
 
-    def _freeze_level(self, level: Level, index: int) -> FrozenLevel:
-        # The shift of the images goes into the first ActNorm, of which it is a part.
-        steps = [
-            self._freeze_step(step, SHIFT if index == 0 and k == 0 else 0.0)  # type: ignore[arg-type]
-            for k, step in enumerate(level.steps)
-        ]
-        constant = 0.0
-        for step in level.steps:
-            assert isinstance(step, FlowStep)
-            constant += float(step.actnorm.log_scale.double().sum())
-            constant += float(step.conv1x1.log_diagonal.double().sum())
-        split, top = None, None
-        if level.split_prior is not None:
-            split = self._pair(level.split_prior.weight, level.split_prior.bias)
-            if level.last:
-                mean, log_std = split[1].view(1, -1, 1, 1).chunk(2, 1)
-                top, split = (mean, log_std), None
-                assert level.split_prior.bias is not None
-                constant -= float(level.split_prior.bias.double().chunk(2)[1].sum())
-        return FrozenLevel(steps, split, top, constant, level.last)
+    def plain(self, inputs: list[Tensor]) -> list[Tensor]:
+        """Return latents and log-determinant as autograd can record them."""
+        terms: list[Tensor] | None = [] if self.log_det else None
+        h: Tensor | None = inputs[0]
+        latents = []
+        for level in self.flow.levels:
+            assert h is not None
+            h, latent = level.encode(h, terms)
+            latents.append(latent)
+        return latents + ([torch.stack(terms).sum(0)] if terms else [])
+
+    def run(self, inputs: list[Tensor], mode: str | None) -> tuple[list[Tensor], Tape]:
+        """Return the same, and a tape for :meth:`vjp`."""
+        latents, total, tape = self.flow._passes.encode(inputs[0], mode, self.log_det)
+        return latents + ([] if total is None else [total]), tape
+
+    def vjp(self, tape: Tape, cotangents: list[Tensor], mode: str) -> tuple[list[Tensor], Tensor | None]:
+        """Return the gradient of the images, and the reconstruction's error."""
+        n = len(self.flow.levels)
+        total = cotangents[n] if len(cotangents) > n else None
+        gradient, error = self.flow._passes.encode_vjp(tape, cotangents[:n], total, mode)
+        return [gradient], error
+
+
+class Decoding(Map):
+    """The decoder of a flow: latents to images and, where asked for, the log-determinant's variable part."""
+
+    def __init__(self, flow: FrozenGlow, log_det: bool) -> None:
+        self.flow, self.log_det = flow, log_det
+        self.health = flow.reconstruction
+
+    def plain(self, inputs: list[Tensor]) -> list[Tensor]:
+        """Return images and log-determinant as autograd can record them."""
+        terms: list[Tensor] | None = [] if self.log_det else None
+        h: Tensor | None = None
+        for level, latent in zip(reversed(self.flow.levels), reversed(inputs), strict=True):
+            h = level.decode(h, latent, terms)
+        assert h is not None
+        return [h] + ([torch.stack(terms).sum(0)] if terms else [])
+
+    def run(self, inputs: list[Tensor], mode: str | None) -> tuple[list[Tensor], Tape]:
+        """Return the same, and a tape for :meth:`vjp`."""
+        x, total, tape = self.flow._passes.decode(inputs, mode, self.log_det)
+        return [x] + ([] if total is None else [total]), tape
+
+    def vjp(self, tape: Tape, cotangents: list[Tensor], mode: str) -> tuple[list[Tensor], Tensor | None]:
+        """Return the gradients of the latents, and the reconstruction's error."""
+        total = cotangents[1] if len(cotangents) > 1 else None
+        return self.flow._passes.decode_vjp(tape, cotangents[0], total, mode)

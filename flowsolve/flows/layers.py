@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .coupling import SCALE_SHIFT as SCALE_SHIFT
+from .coupling import CouplingRule
+
 GAIN = 3.0
 """Factor in ``exp(GAIN * log_gain)``, which lets the last convolution's gain learn faster."""
-
-SCALE_SHIFT = 2.0
-"""Shift in ``sigmoid(s + SCALE_SHIFT)``, so that an untrained affine coupling keeps its input alive."""
 
 
 def squeeze(x: Tensor) -> Tensor:
@@ -25,6 +25,26 @@ def squeeze(x: Tensor) -> Tensor:
 def unsqueeze(x: Tensor) -> Tensor:
     """Undo :func:`squeeze`."""
     return F.pixel_shuffle(x, 2)
+
+
+def conv_bordered(x: Tensor, weight: Tensor, bias: Tensor | None, border: int) -> Tensor:
+    """Convolve (N, C, H, W) with a 3x3 kernel, the value `border` standing around `x`.
+
+    Parameters
+    ----------
+    x, weight, bias
+        As for :func:`torch.nn.functional.conv2d`.
+    border : int
+        Value of the pixels around `x`.
+
+    Returns
+    -------
+    Tensor
+        Of the height and width of `x`.
+    """
+    if border == 0:
+        return F.conv2d(x, weight, bias, padding=1)
+    return F.conv2d(F.pad(x, (1, 1, 1, 1), value=float(border)), weight, bias)
 
 
 def sum_image(x: Tensor) -> Tensor:
@@ -124,16 +144,17 @@ class Coupling(nn.Module):
         Number of channels of both halves together; even.
     hidden : int
         Channels inside the network.
-    affine : bool
-        ``(b + t) * sigmoid(s + 2)`` if true, ``b + t`` otherwise. The network's output is
-        ``s`` then ``t`` in the affine case.
+    rule : CouplingRule
+        How the network's output changes it.
+    border : int
+        Value around the input of the network's last convolution.
     """
 
-    def __init__(self, channels: int, hidden: int, affine: bool) -> None:
+    def __init__(self, channels: int, hidden: int, rule: CouplingRule, border: int = 0) -> None:
         super().__init__()
         half = channels // 2
-        changed = channels if affine else half
-        self.affine = affine
+        changed = channels if rule.affine else half
+        self.rule, self.border = rule, border
         self.conv1 = nn.Conv2d(half, hidden, 3, padding=1)
         self.conv2 = nn.Conv2d(hidden, hidden, 1)
         self.conv3 = nn.Conv2d(hidden, changed, 3, padding=1)
@@ -141,28 +162,30 @@ class Coupling(nn.Module):
         nn.init.zeros_(self.conv3.weight)
         nn.init.zeros_(self.conv3.bias)  # type: ignore[arg-type]
 
+    @property
+    def affine(self) -> bool:
+        """Whether the coupling scales as well as shifts."""
+        return self.rule.affine
+
     def network(self, a: Tensor) -> Tensor:
         """Return the network's output for the unchanged half (N, channels/2, H, W)."""
         hidden = F.relu(self.conv2(F.relu(self.conv1(a))))
-        return self.conv3(hidden) * torch.exp(GAIN * self.log_gain)[:, None, None]
+        out = conv_bordered(hidden, self.conv3.weight, self.conv3.bias, self.border)
+        return out * torch.exp(GAIN * self.log_gain)[:, None, None]
 
     def forward(self, h: Tensor) -> tuple[Tensor, Tensor | float]:
         """Return the changed tensor (N, channels, H, W) and its log-determinant, (N,) or 0."""
-        a, b = h.chunk(2, 1)
-        if not self.affine:
-            return torch.cat([a, b + self.network(a)], 1), 0.0
-        s, t = self.network(a).chunk(2, 1)
-        b = (b + t) * torch.sigmoid(s + SCALE_SHIFT)
-        return torch.cat([a, b], 1), sum_image(F.logsigmoid(s + SCALE_SHIFT))
+        a, b = self.rule.halves(h)
+        out = self.network(a)
+        log_det = self.rule.log_det(out)
+        return self.rule.join(a, self.rule.apply(b, out)), 0.0 if log_det is None else log_det
 
     def inverse(self, h: Tensor) -> tuple[Tensor, Tensor | float]:
         """Undo :meth:`forward`; returns the tensor and the log-determinant of the inverse."""
-        a, b = h.chunk(2, 1)
-        if not self.affine:
-            return torch.cat([a, b - self.network(a)], 1), 0.0
-        s, t = self.network(a).chunk(2, 1)
-        b = b / torch.sigmoid(s + SCALE_SHIFT) - t
-        return torch.cat([a, b], 1), -sum_image(F.logsigmoid(s + SCALE_SHIFT))
+        a, b = self.rule.halves(h)
+        out = self.network(a)
+        log_det = self.rule.log_det(out)
+        return self.rule.join(a, self.rule.undo(b, out)), 0.0 if log_det is None else -log_det
 
 
 class FlowStep(nn.Module):
@@ -170,15 +193,15 @@ class FlowStep(nn.Module):
 
     Parameters
     ----------
-    channels, hidden, affine
+    channels, hidden, rule, border
         As in :class:`Coupling`.
     """
 
-    def __init__(self, channels: int, hidden: int, affine: bool) -> None:
+    def __init__(self, channels: int, hidden: int, rule: CouplingRule, border: int = 0) -> None:
         super().__init__()
         self.actnorm = ActNorm(channels)
         self.conv1x1 = InvertibleConv1x1(channels)
-        self.coupling = Coupling(channels, hidden, affine)
+        self.coupling = Coupling(channels, hidden, rule, border)
 
     def linear(self) -> tuple[Tensor, Tensor]:
         """Return ActNorm and the 1x1 convolution as one matrix K and one bias: ``K h + bias``."""

@@ -17,13 +17,15 @@ from torch import Tensor
 from ..errors import ArgumentError
 from .checkpoints import PriorCard, serialise
 from .choices import PHIS as PHIS
-from .choices import checked_device, checked_dtype, checked_phi
+from .choices import checked_phi
 from .config import GlowConfig
+from .energies import latent_energy
 from .glow import Glow
-from .inference import FrozenGlow
+from .padding import crop, padded_size, reflect
+from .placed import Placed
 
 
-class FlowPrior:
+class FlowPrior(Placed):
     """A normalizing flow E from images to standardised latents, with its inverse D.
 
     Parameters
@@ -39,15 +41,17 @@ class FlowPrior:
     sha256 : str, optional
         SHA-256 of the file it was read from; by default, of the file that
         :func:`~flowsolve.flows.checkpoints.save_prior` would write.
-    device : str or torch.device
-        Where to compute.
-    dtype : torch.dtype
-        ``torch.float32`` or ``torch.float64``.
+    device, dtype, memory, coupling_dtype
+        Where and in what to compute; see :class:`~flowsolve.flows.placed.Placed`.
 
     Notes
     -----
     Images are (..., C, H, W) in [0, 1]; values outside are allowed. Latents are (..., n),
     the levels one after the other from the finest. Under the model they are standard normal.
+
+    A prior for images of any size takes sides that are no multiples of ``2**levels`` by
+    reflection (:mod:`.padding`): its latents are then longer than the image, and the energies
+    are those of the reflected image.
     """
 
     def __init__(
@@ -60,16 +64,15 @@ class FlowPrior:
         sha256: str | None = None,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
+        memory: str = "store",
+        coupling_dtype: torch.dtype | None = None,
     ) -> None:
         self.name = name
         self.source = source
         self.card = PriorCard() if card is None else card
         self._sha256 = sha256
         self._size = glow.config.size
-        # The network as it was given is what every dtype is folded from: float64 is never
-        # reached by way of float32 roundings of folded weights.
-        self._glow = copy.deepcopy(glow).cpu().eval().requires_grad_(False)
-        self._flow = FrozenGlow(self._glow, checked_device(device), checked_dtype(dtype))
+        super().__init__(glow, device, dtype, memory, coupling_dtype)
 
     def __repr__(self) -> str:
         size = "any size" if self._size is None else f"{self._size[0]}x{self._size[1]}"
@@ -84,16 +87,6 @@ class FlowPrior:
     def glow(self) -> Glow:
         """The trainable network behind the prior (shared, on the CPU; copy it to train it)."""
         return self._glow
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The dtype of images and latents."""
-        return self._flow.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """The device of images and latents."""
-        return self._flow.device
 
     @property
     def sha256(self) -> str:
@@ -120,39 +113,13 @@ class FlowPrior:
 
     @property
     def n(self) -> int:
-        """Number of values in an image, and in a latent."""
-        return math.prod(self.image_shape)
+        """Number of values in a latent: that in an image, or more where images are reflected."""
+        return sum(math.prod(shape) for shape in self.latent_shapes)
 
     @property
     def latent_shapes(self) -> list[tuple[int, int, int]]:
         """Shape of each level's latent, the finest level first."""
-        return self.config.latent_shapes(self._chosen_size())
-
-    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> FlowPrior:
-        """Return this prior on another device or in another dtype.
-
-        Parameters
-        ----------
-        device : str or torch.device, optional
-            Where to compute.
-        dtype : torch.dtype, optional
-            ``torch.float32`` or ``torch.float64``.
-
-        Returns
-        -------
-        FlowPrior
-            A new prior, folded again from the weights of the file.
-
-        Raises
-        ------
-        ArgumentError
-            If the device is not there, or the dtype is another one.
-        """
-        new_device = self.device if device is None else checked_device(device)
-        new_dtype = self.dtype if dtype is None else checked_dtype(dtype)
-        other = copy.copy(self)
-        other._flow = FrozenGlow(self._glow, new_device, new_dtype)
-        return other
+        return self._latent_shapes(self._chosen_size())
 
     def at_size(self, height: int, width: int) -> FlowPrior:
         """Return a prior that takes any size, for images of this size.
@@ -160,15 +127,15 @@ class FlowPrior:
         Parameters
         ----------
         height, width : int
-            Multiples of ``2**levels``.
+            At least 1; the image is reflected to the next multiples of ``2**levels``.
 
         Raises
         ------
         ArgumentError
-            If this prior was trained for another size, or the size is not made of multiples.
+            If this prior was trained for another size, or a side is not positive.
         """
         trained = self.config.size
-        if (trained is not None and trained != (height, width)) or not self.config.accepts(height, width):
+        if (trained is not None and trained != (height, width)) or min(height, width) < 1:
             raise ArgumentError("size", (height, width), self._accepted_sizes())
         other = copy.copy(self)
         other._size = (height, width)
@@ -191,7 +158,7 @@ class FlowPrior:
         accepted = f"images (..., {channels}, H, W) with {self._accepted_sizes()}"
         self._check_tensor("x", x, accepted)
         size = (x.shape[-2], x.shape[-1]) if x.ndim >= 3 else (0, 0)
-        fits = self.config.accepts(*size) if self._size is None else size == self._size
+        fits = min(size) > 0 if self._size is None else size == self._size
         if not fits or x.shape[-3] != channels:
             raise ArgumentError("x", f"shape {tuple(x.shape)}", accepted)
 
@@ -224,6 +191,7 @@ class FlowPrior:
         """
         self.check_image(x)
         batch = x.shape[:-3]
+        x = reflect(x, padded_size((x.shape[-2], x.shape[-1]), self.config.multiple))
         levels, total = self._flow.encode(x.reshape(-1, *x.shape[-3:]), log_det)
         z = torch.cat([level.flatten(1) for level in levels], 1).reshape(*batch, -1)
         return z if total is None else (z, total.reshape(batch))
@@ -257,7 +225,7 @@ class FlowPrior:
         """
         batch = z.shape[:-1] if isinstance(z, Tensor) else ()
         x, total = self._flow.decode([level.flatten(0, -4) for level in self.split_latent(z)], log_det)
-        x = x.reshape(*batch, *self.image_shape)
+        x = crop(x, self._chosen_size()).reshape(*batch, *self.image_shape)
         return x if total is None else (x, total.reshape(batch))
 
     def split_latent(self, z: Tensor) -> list[Tensor]:
@@ -330,9 +298,9 @@ class FlowPrior:
         ----------
         x : Tensor
             Images (..., C, H, W).
-        phi : {"latent", "nll"}
-            ``||E(x)||^2``, or ``||E(x)||^2 - 2 log|det J_E(x)|``: twice the negative
-            log-density less the constant ``n log(2 pi)``.
+        phi : {"latent", "nll", "typical"}
+            ``||E(x)||^2``; or ``||E(x)||^2 - 2 log|det J_E(x)|``: twice the negative
+            log-density less the constant ``n log(2 pi)``; or see :mod:`.energies`.
 
         Returns
         -------
@@ -344,8 +312,9 @@ class FlowPrior:
         ArgumentError
             If `phi` is another name, or as :meth:`check_image`.
         """
-        if checked_phi(phi) == "latent":
-            return self.encode(x).square().sum(-1)
+        if checked_phi(phi) != "nll":
+            shapes = self._latent_shapes((x.shape[-2], x.shape[-1]))
+            return latent_energy(self.encode(x), phi, shapes).to(x.dtype)
         z, log_det = self.encode(x, log_det=True)
         return z.square().sum(-1) - 2 * log_det
 
@@ -356,8 +325,8 @@ class FlowPrior:
         ----------
         z : Tensor
             Latents (..., n).
-        phi : {"latent", "nll"}
-            ``||z||^2``, or ``||z||^2 + 2 log|det J_D(z)|``.
+        phi : {"latent", "nll", "typical"}
+            ``||z||^2``, ``||z||^2 + 2 log|det J_D(z)|``, or see :mod:`.energies`.
 
         Returns
         -------
@@ -371,8 +340,8 @@ class FlowPrior:
         ArgumentError
             If `phi` is another name, or as :meth:`decode`.
         """
-        if checked_phi(phi) == "latent":
-            return self.decode(z), z.square().sum(-1)
+        if checked_phi(phi) != "nll":
+            return self.decode(z), latent_energy(z, phi, self.latent_shapes).to(z.dtype)
         x, log_det = self.decode(z, log_det=True)
         return x, z.square().sum(-1) + 2 * log_det
 
@@ -386,7 +355,10 @@ class FlowPrior:
         size = self._size or self.config.size
         if size is not None:
             return f"height {size[0]} and width {size[1]}"
-        return f"height and width multiples of {self.config.multiple}"
+        return "height and width at least 1"
+
+    def _latent_shapes(self, size: tuple[int, int]) -> list[tuple[int, int, int]]:
+        return self.config.latent_shapes(padded_size(size, self.config.multiple))
 
     def _check_tensor(self, argument: str, value: object, accepted: str) -> None:
         if not isinstance(value, Tensor):

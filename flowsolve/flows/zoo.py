@@ -7,7 +7,9 @@ line of whose docstring says what images it is for.
 
 from __future__ import annotations
 
+import functools
 import importlib.resources
+import logging
 import os
 from pathlib import Path
 from typing import Protocol
@@ -18,8 +20,13 @@ from ..errors import ArgumentError, CheckpointError
 from ..registry import Registry
 from .checkpoints import Checkpoint, parse_checkpoint, read_checkpoint
 from .prior import FlowPrior
+from .raw import PREFIX as RAW
+from .raw import raw_prior
 
-FACES64_SHA256 = "0a9cd01e64bb9074085b47e59a495f321e515fe08ec37510ca3ce310ca5e0477"
+FACES64_SHA256 = "db355639744307f1c503d6f92f04a94b4ca97155d3b6ea6fb4098b649fb556e5"
+NATURAL_SHA256 = "bf89f8e7f8ef95a308706ea3590008a9129dabc8afa23a87d2af737e75a06525"
+
+_log = logging.getLogger("flowsolve")
 
 
 class PriorFactory(Protocol):
@@ -43,8 +50,14 @@ def load_prior(
     *,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
+    sha256: str | None = None,
+    memory: str = "store",
+    coupling_dtype: torch.dtype | None = None,
 ) -> FlowPrior:
     """Return a prior by its name, or from a file of weights.
+
+    The first time in a process that a prior is loaded whose weights come with terms, they are
+    said once through the logger ``flowsolve`` (on standard error, unless logging is set up).
 
     Parameters
     ----------
@@ -54,6 +67,13 @@ def load_prior(
         Where to compute.
     dtype : torch.dtype
         ``torch.float32`` or ``torch.float64``.
+    sha256 : str, optional
+        SHA-256 that the file of weights must have, 64 hexadecimal digits; by default, any
+        (the priors that come with the package are checked always).
+    memory : {"store", "checkpoint", "invertible", "auto"}
+        What a gradient keeps; see :class:`~flowsolve.flows.placed.Placed`.
+    coupling_dtype : torch.dtype, optional
+        What the couplings' networks compute in: by default `dtype`, or ``torch.bfloat16``.
 
     Returns
     -------
@@ -63,19 +83,31 @@ def load_prior(
     Raises
     ------
     ArgumentError
-        If there is no such name, device or dtype.
+        If there is no such name, device, dtype or mode.
     CheckpointError
-        If the file cannot be used; the message says why.
+        If the file cannot be used, or has another hash; the message says why.
 
     Examples
     --------
     >>> load_prior("faces64").image_shape
     (3, 64, 64)
     """
-    if _is_path(name_or_path):
+    prior = _load(name_or_path, device, dtype)
+    if sha256 is not None and prior.sha256 != sha256.lower():
+        raise CheckpointError(f"{name_or_path}: SHA-256 {prior.sha256}, should be {sha256}")
+    _tell_terms(prior.name, prior.card.terms)
+    if coupling_dtype is not None:
+        prior = prior.to(coupling_dtype=coupling_dtype)
+    return prior if memory == prior.memory else prior.with_memory(memory)
+
+
+def _load(name_or_path: str | os.PathLike[str], device: str | torch.device, dtype: torch.dtype) -> FlowPrior:
+    if _is_path(name_or_path) and not str(name_or_path).startswith(RAW):
         path = Path(name_or_path)
         return _prior(read_checkpoint(path), path.stem, str(path.absolute()), device, dtype)
     name = str(name_or_path)
+    if name.startswith(RAW):
+        return raw_prior(_load(name.removeprefix(RAW), device, dtype))
     if name not in PRIORS:
         try:
             PRIORS.get(name)
@@ -85,10 +117,23 @@ def load_prior(
     return PRIORS.get(name)(device=device, dtype=dtype)
 
 
+@functools.cache
+def _tell_terms(name: str, terms: str) -> None:
+    # The cache is what makes this once a process and prior.
+    if terms not in ("", "unknown", "not stated"):
+        _log.warning("Prior %s: %s", name, terms)
+
+
 @register_prior("faces64")
 def faces64(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> FlowPrior:
     """Aligned faces, 64x64 RGB (Glow, 4 levels of 8 steps; non-commercial research use)."""
     return _prior(_bundled("faces64", FACES64_SHA256), "faces64", "faces64", device, dtype)
+
+
+@register_prior("natural")
+def natural(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> FlowPrior:
+    """Photographs of any size, RGB (Glow, 4 levels of 8 steps; non-commercial research use)."""
+    return _prior(_bundled("natural", NATURAL_SHA256), "natural", "natural", device, dtype)
 
 
 def _is_path(name_or_path: str | os.PathLike[str]) -> bool:

@@ -1,7 +1,31 @@
 """Objectives: one F over images (analysis) or over latents (synthesis)."""
 
 from .analysis import Analysis
+from .asim import AsimSynthesis
 from .base import Evaluation, Objective, Split
+from .gauss_newton import GaussNewton
+from .oberlin_verm import OberlinVermAnalysis, OberlinVermSynthesis
 from .synthesis import Synthesis
 
-__all__ = ["Analysis", "Evaluation", "Objective", "Split", "Synthesis"]
+#: The two formulations, by name.
+FORMULATIONS: dict[str, type[Objective]] = {"analysis": Analysis, "synthesis": Synthesis}
+
+#: All objectives by the name that a record has of them, with the published losses of `flowsolve.presets`.
+BY_NAME: dict[str, type[Objective]] = {
+    kind.name: kind
+    for kind in (Analysis, Synthesis, OberlinVermAnalysis, OberlinVermSynthesis, AsimSynthesis)
+}
+
+__all__ = [
+    "BY_NAME",
+    "FORMULATIONS",
+    "Analysis",
+    "AsimSynthesis",
+    "Evaluation",
+    "GaussNewton",
+    "OberlinVermAnalysis",
+    "OberlinVermSynthesis",
+    "Objective",
+    "Split",
+    "Synthesis",
+]

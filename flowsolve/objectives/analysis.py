@@ -9,7 +9,8 @@ import torch
 
 from ..errors import UnsupportedError
 from ..fidelities import LeastSquares
-from .base import Evaluation, Objective, Split, per_image, require_closed_form, sum_squares
+from .base import Evaluation, Objective, Split, per_image, require_closed_form
+from .flow_prox import flow_prox
 
 
 class Analysis(Objective):
@@ -66,12 +67,14 @@ class Analysis(Objective):
         evaluation.value = data + evaluation.value
         evaluation.data_fidelity = data
         if evaluation.grad is not None:
-            self.count("AT")
-            evaluation.grad += self.problem.operator.adjoint(residual)
+            evaluation.grad += self._pull_back(u, residual)
         return evaluation
 
     def splits(self) -> dict[str, Callable[[], Split]]:
-        """Return ``prior`` (gradient of the flow, prox of the data term) and ``data`` (gradient of both).
+        """Return the splits there are.
+
+        ``prior``: gradient of the flow, prox of the data term. ``data``: gradient of both, prox of the
+        `extra` term. ``flow``: gradient of the data term, prox of the flow, approximately.
 
         With an `extra` term only ``data`` remains: its prox takes the backward step. Without a closed form
         the prox of the data term runs conjugate gradients, so ``data`` is preferred then.
@@ -80,14 +83,21 @@ class Analysis(Objective):
             if self.constrained:
                 self._refuse_extra_with_constraint()
             return {"data": self._split_data}
+        if self.constrained:
+            return {"prior": self._split_prior, "data": self._split_data}
         if not isinstance(self.fidelity, LeastSquares):
             # The prox of f(A ·; y) has a closed form only for least squares.
-            return {"data": self._split_data}
-        if self.constrained or self.problem.operator.has_closed_form:
-            return {"prior": self._split_prior, "data": self._split_data}
-        return {"data": self._split_data, "prior": self._split_prior}
+            return {"data": self._split_data, "flow": self._split_flow}
+        order = ("prior", "data") if self.problem.operator.has_closed_form else ("data", "prior")
+        makers = {"prior": self._split_prior, "data": self._split_data}
+        return {name: makers[name] for name in order} | {"flow": self._split_flow}
 
     def _noiseless_lam(self) -> None:
+        if not isinstance(self.fidelity, LeastSquares):
+            raise UnsupportedError(
+                "lam: 'map' with sigma = 0 is the hard constraint Ax = y, which leaves "
+                f"{type(self.fidelity).__name__} nothing to do; give a number for lam"
+            )
         require_closed_form(self.problem, "the hard constraint Ax = y (sigma = 0 with lam='map')")
 
     def _refuse_extra_with_constraint(self) -> None:
@@ -98,7 +108,6 @@ class Analysis(Objective):
 
     def _evaluate_prior(self, x: torch.Tensor, gradient: bool) -> Evaluation:
         """Return weight · φ(x), the weight being lam, or 1 with a hard constraint, and its gradient."""
-        weight = self.weight
         self.count("evaluations", "E")
         leaf = x.detach().requires_grad_(gradient)
         with torch.set_grad_enabled(gradient):
@@ -106,17 +115,18 @@ class Analysis(Objective):
                 z, log_det = self.prior.encode(leaf, log_det=True)
             else:
                 z, log_det = self.prior.encode(leaf), None
-        phi = sum_squares(z.detach())
+        phi = self._energy(z.detach())
         if log_det is not None:
             phi = phi - 2 * log_det.detach().double()
         grad = None
         if gradient:
             self.count("gradients", "vjp_E")
-            outputs, cotangents = [z], [2 * weight * z.detach()]
-            if log_det is not None:
-                outputs, cotangents = [z, log_det], [*cotangents, torch.full_like(log_det, -2 * weight)]
+            outputs, cotangents = [z], [self.weigh(self._energy_grad(z.detach()))]
+            # A flow without learned split priors has the same volume everywhere.
+            if log_det is not None and log_det.requires_grad:
+                outputs, cotangents = [z, log_det], [*cotangents, self.weigh(torch.full_like(log_det, -2))]
             (grad,) = torch.autograd.grad(outputs, leaf, cotangents)
-        return Evaluation(weight * phi, torch.zeros_like(phi), phi, x.detach(), grad)
+        return Evaluation(self.weigh(phi), torch.zeros_like(phi), phi, x.detach(), grad)
 
     def _evaluate_constrained(self, u: torch.Tensor, gradient: bool) -> Evaluation:
         self.count("A", "AT")
@@ -167,3 +177,23 @@ class Analysis(Objective):
             nonsmooth,
             self._merge_extra,
         )
+
+    def _split_flow(self) -> Split:
+        def smooth(u: torch.Tensor, gradient: bool = True) -> Evaluation:
+            self.count("evaluations")
+            data, residual = self._data_term(u)
+            grad = None
+            if gradient:
+                self.count("gradients", "AT")
+                grad = self.problem.operator.adjoint(residual)
+            return Evaluation(data, data, torch.zeros_like(data), u.detach(), grad)
+
+        def prox(v: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+            self.count("prox")
+            return flow_prox(self, v, tau)
+
+        def merge(u: torch.Tensor, evaluation: Evaluation) -> Evaluation:
+            energy = self._evaluate_prior(u, False)
+            return dataclasses.replace(evaluation, value=evaluation.value + energy.value, prior=energy.prior)
+
+        return Split("flow", smooth, prox, lambda u: self._evaluate_prior(u, False).value, merge)

@@ -9,7 +9,6 @@ is larger than the decrease a line search has to see.
 from __future__ import annotations
 
 import copy
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -19,12 +18,17 @@ import numpy as np
 import torch
 
 from ..errors import ArgumentError, UnsupportedError
-from ..fidelities import Fidelity, LeastSquares
+from ..fidelities import Fidelity, HeldOutLeastSquares, LeastSquares
 from ..flows import FlowPrior
+from ..flows.energies import latent_energy, latent_energy_grad
 from ..flows.prior import PHIS
 from ..functionals import Functional
 from ..problem import InverseProblem
 from ..tally import Tally
+from .batch import inner as inner
+from .batch import per_image as per_image
+from .batch import sum_squares as sum_squares
+from .weights import Weight, checked_weight
 
 Self = TypeVar("Self", bound="Objective")
 
@@ -108,13 +112,16 @@ class Objective(ABC):
         Operator, measurements and noise level. Moved to the prior's device and dtype.
     prior : FlowPrior
         The flow.
-    phi : {"nll", "latent"}, optional
+    phi : {"nll", "latent", "typical"}, optional
         ``latent`` is ‖E(x)‖² (Oberlin & Verm, ICIP 2021, eq. 4); ``nll`` is ‖E(x)‖² − 2 log|det J_E(x)|,
-        twice the negative log-density up to a constant. Unless given, the class's `default_phi`.
-    lam : float or "map"
-        Weight of φ. ``"map"`` is σ²/2, which makes F proportional to the negative log-posterior. With σ = 0
-        it stands for the hard constraint Ax = y (see the classes for how each formulation treats it). With a
-        `fidelity` other than least squares, taken as a negative log-likelihood, ``"map"`` is ½.
+        twice the negative log-density up to a constant; ``typical`` is how far the norm of each level of
+        E(x) is from where the model puts it (see `flowsolve.flows.energies`). Unless given, the class's
+        `default_phi`.
+    lam : float, sequence of float or "map"
+        Weight of φ, for all images or one for each. ``"map"`` is σ²/2, which makes F proportional to the
+        negative log-posterior. With σ = 0 it stands for the hard constraint Ax = y (see the classes for how
+        each formulation treats it). With a `fidelity` other than least squares, taken as a negative
+        log-likelihood, ``"map"`` is ½.
     extra : Functional, optional
         One more term g with a proximal operator (a box, total variation, any Pyxu functional).
     fidelity : Fidelity, optional
@@ -136,7 +143,7 @@ class Objective(ABC):
         prior: FlowPrior,
         *,
         phi: str | None = None,
-        lam: float | str = "map",
+        lam: Weight | str = "map",
         extra: Functional | None = None,
         fidelity: Fidelity | None = None,
     ) -> None:
@@ -157,8 +164,7 @@ class Objective(ABC):
         self.phi = phi
         self.fidelity = LeastSquares() if fidelity is None else fidelity
         self.extra = extra
-        self.lam_given = lam
-        self.lam = self._resolve_lam(lam)
+        self.lam_given, self.lam = lam, self._resolve_lam(lam)
         self.indices = np.arange(len(problem))
         self.tally = Tally(len(problem))
 
@@ -171,9 +177,31 @@ class Objective(ABC):
         return self.lam is None
 
     @property
-    def weight(self) -> float:
-        """Factor of φ in F: `lam`, or 1 with a hard constraint."""
+    def weight(self) -> float | torch.Tensor:
+        """Factor of φ in F: `lam`, or 1 with a hard constraint; shape (N,), float64, where images differ."""
         return 1.0 if self.lam is None else self.lam
+
+    def weigh(self, a: torch.Tensor) -> torch.Tensor:
+        """Return a tensor whose first axis is the batch times the `weight` of each image."""
+        weight = self.weight
+        return weight * a if isinstance(weight, float) else per_image(weight, a) * a
+
+    def with_lam(self: Self, lam: Weight) -> Self:
+        """Return the same objective with another weight; counts go on in the same tally.
+
+        Raises
+        ------
+        UnsupportedError
+            If Ax = y is a hard constraint: φ has no weight then.
+        """
+        if self.constrained:
+            raise UnsupportedError(
+                "lam: with the hard constraint Ax = y (sigma = 0 with lam='map') the prior has no weight; "
+                "give a number for lam"
+            )
+        other = copy.copy(self)
+        other.lam_given, other.lam = lam, other._resolve_lam(lam)
+        return other
 
     @property
     @abstractmethod
@@ -225,9 +253,12 @@ class Objective(ABC):
     def require_smooth(self, who: str) -> None:
         """Raise `UnsupportedError` if F has an `extra` term, naming the solver that takes one."""
         if self.extra is not None:
+            from ..solvers.base import solvers_taking
+
+            able = ", ".join(map(repr, solvers_taking("extra")))
             raise UnsupportedError(
                 f"{who}: the objective has the extra term {type(self.extra).__name__}, which has a proximal "
-                "operator but no gradient; use solver='forward_backward'"
+                f"operator but no gradient; solvers that take it: {able}"
             )
 
     def split(self, name: str = "auto") -> Split:
@@ -239,6 +270,10 @@ class Objective(ABC):
             If the objective has no such split; the message lists those it has.
         """
         available = self.splits()
+        if not available:
+            raise UnsupportedError(
+                f"split: the {self.name} objective has no proximal split; use 'lbfgs' or 'adam'"
+            )
         if name == "auto":
             return next(iter(available.values()))()
         if name not in available:
@@ -253,7 +288,19 @@ class Objective(ABC):
         other.problem = self.problem.select(picked)
         other.fidelity = self.fidelity.select(chosen.tolist())
         other.indices = self.indices[chosen]
+        if isinstance(self.lam, torch.Tensor):
+            other.lam = self.lam[picked.to(self.lam.device)]
         return other
+
+    def options(self) -> dict[str, Any]:
+        """Return the constructor's arguments beside the usual ones, JSON-able."""
+        return {}
+
+    def monitors(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return what the trace records of images beside F and its terms, each of shape (N,), uncounted."""
+        if not isinstance(self.fidelity, HeldOutLeastSquares):
+            return {}
+        return {"held_out": self.fidelity.misfit(self.problem.operator.apply(image), self.problem.y)}
 
     def count(self, *names: str) -> None:
         """Count one of each of `names` for the images of this objective."""
@@ -264,23 +311,32 @@ class Objective(ABC):
         return {
             "formulation": self.name,
             "phi": self.phi,
-            "lam": self.lam_given,
-            "lam_value": self.lam,
+            "lam": self.lam.tolist() if isinstance(self.lam, torch.Tensor) else self.lam_given,
+            "lam_value": self.lam.tolist() if isinstance(self.lam, torch.Tensor) else self.lam,
             "constrained": self.constrained,
             "fidelity": self.fidelity.config(),
             "extra": None if self.extra is None else self.extra.config(),
+            "options": self.options(),
         }
 
-    def _resolve_lam(self, lam: float | str) -> float | None:
-        if lam == "map":
-            if not isinstance(self.fidelity, LeastSquares):
-                return 0.5
-            return self.problem.sigma**2 / 2 if self.problem.sigma > 0 else self._noiseless_lam()
-        if isinstance(lam, bool | str) or not isinstance(lam, int | float | np.number):
-            raise ArgumentError("lam", repr(lam), "'map' or a finite number >= 0")
-        if not (math.isfinite(lam) and lam >= 0):
-            raise ArgumentError("lam", repr(lam), "'map' or a finite number >= 0")
-        return float(lam)
+    def _resolve_lam(self, lam: Weight | str) -> float | torch.Tensor | None:
+        if isinstance(lam, str) and lam == "map":
+            return self._map_lam()
+        return checked_weight(lam, len(self), self.problem.y.device)
+
+    def _map_lam(self) -> float | None:
+        """Return the weight at which F is proportional to the negative log-posterior."""
+        if not isinstance(self.fidelity, LeastSquares | HeldOutLeastSquares):
+            return 0.5
+        return self.problem.sigma**2 / 2 if self.problem.sigma > 0 else self._noiseless_lam()
+
+    def _energy(self, z: torch.Tensor) -> torch.Tensor:
+        """Return φ as a function of the latent, the log-determinant apart, shape (N,), float64."""
+        return latent_energy(z, self.phi, self.prior.latent_shapes)
+
+    def _energy_grad(self, z: torch.Tensor) -> torch.Tensor:
+        """Return the gradient of `_energy`, of the shape of z."""
+        return latent_energy_grad(z, self.phi, self.prior.latent_shapes)
 
     @abstractmethod
     def _noiseless_lam(self) -> float | None:
@@ -300,6 +356,11 @@ class Objective(ABC):
         self.count("A")
         return self.fidelity.value(measured, y), self.fidelity.grad(measured, y)
 
+    def _pull_back(self, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
+        """Return the gradient of the data term over images: Aᵀ of what `_data_term` returned at x."""
+        self.count("AT")
+        return self.problem.operator.adjoint(residual)
+
     def _merge_extra(self, u: torch.Tensor, evaluation: Evaluation) -> Evaluation:
         if self.extra is None:
             return evaluation
@@ -316,21 +377,6 @@ def require_closed_form(problem: InverseProblem, purpose: str) -> None:
             f"block-average downsampling, identity); {problem.operator} has none: give sigma > 0 or a "
             "number for lam"
         )
-
-
-def sum_squares(a: torch.Tensor) -> torch.Tensor:
-    """Return ‖a‖² of every image, shape (N,), summed in float64."""
-    return torch.linalg.vector_norm(a.flatten(1), dim=1, dtype=torch.float64).square()
-
-
-def inner(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Return the inner product ⟨a, b⟩ of every image, shape (N,), summed in float64."""
-    return (a.flatten(1) * b.flatten(1)).sum(1, dtype=torch.float64)
-
-
-def per_image(scalars: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Return scalars of shape (N,) shaped and typed to multiply the batch `like`."""
-    return scalars.to(like.dtype).reshape(-1, *([1] * (like.ndim - 1)))
 
 
 def _fit(prior: FlowPrior, shape: tuple[int, ...]) -> FlowPrior:

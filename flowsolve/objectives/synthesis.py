@@ -9,9 +9,11 @@ from typing import Any
 import torch
 
 from ..errors import UnsupportedError
+from ..fidelities import LeastSquares
 from ..flows import FlowPrior
+from ..flows.energies import latent_energy_prox
 from ..problem import InverseProblem
-from .base import Evaluation, Objective, Split, inner, per_image, sum_squares
+from .base import Evaluation, Objective, Split
 
 #: Penalty that stands for σ = 0: the constraint A D(z) = y has no closed-form projection in z, so the data
 #: term is weighted as if σ were about 0.014 and the image that is returned is put onto the constraint.
@@ -45,17 +47,15 @@ class Synthesis(Objective):
             raise UnsupportedError(
                 "extra: only the analysis objective takes an extra term; use Analysis(...)"
             )
+        noiseless = isinstance(self.lam_given, str) and self.problem.sigma == 0
+        noiseless = noiseless and isinstance(self.fidelity, LeastSquares)
+        #: Whether the measured values are put back into the image.
+        self.projects = noiseless and self.problem.operator.has_closed_form
 
     @property
     def variable_shape(self) -> tuple[int, ...]:
         """Shape of the latent, (n,)."""
         return (self.prior.n,)
-
-    @property
-    def projects(self) -> bool:
-        """Whether the measured values are put back into the image."""
-        noiseless = self.lam_given == "map" and self.problem.sigma == 0
-        return noiseless and self.problem.operator.has_closed_form
 
     def from_image(self, x: torch.Tensor) -> torch.Tensor:
         """Return E(x)."""
@@ -78,14 +78,14 @@ class Synthesis(Objective):
     def evaluate(self, u: torch.Tensor, *, gradient: bool = True) -> Evaluation:
         """Return F, its terms and its gradient at the latent u."""
         self.count("evaluations")
-        smooth, shrink = self._evaluate_smooth(u, gradient), self.weight * sum_squares(u)
-        grad = None if smooth.grad is None else smooth.grad + 2 * self.weight * u.detach()
+        smooth, energy = self._evaluate_smooth(u, gradient), self._energy(u.detach())
+        grad = None if smooth.grad is None else smooth.grad + self.weigh(self._energy_grad(u.detach()))
         return dataclasses.replace(
-            smooth, value=smooth.value + shrink, prior=smooth.prior + sum_squares(u), grad=grad
+            smooth, value=smooth.value + self.weigh(energy), prior=smooth.prior + energy, grad=grad
         )
 
     def splits(self) -> dict[str, Callable[[], Split]]:
-        """Return ``latent``: gradient of the data term (and of log-det), prox of lam‖z‖²."""
+        """Return ``latent``: gradient of the data term (and of log-det), prox of the rest, lam‖z‖²."""
         return {"latent": self._split_latent}
 
     def _noiseless_lam(self) -> float:
@@ -110,13 +110,14 @@ class Synthesis(Objective):
         data, residual = self._data_term(x.detach())
         grad = None
         if gradient:
-            self.count("gradients", "vjp_D", "AT")
-            outputs, cotangents = [x], [self.problem.operator.adjoint(residual)]
-            if log_det is not None:
-                outputs, cotangents = [x, log_det], [*cotangents, torch.full_like(log_det, 2 * self.weight)]
+            self.count("gradients", "vjp_D")
+            outputs, cotangents = [x], [self._pull_back(x.detach(), residual)]
+            # A flow without learned split priors has the same volume everywhere.
+            if log_det is not None and log_det.requires_grad:
+                outputs, cotangents = [x, log_det], [*cotangents, self.weigh(torch.full_like(log_det, 2))]
             (grad,) = torch.autograd.grad(outputs, leaf, cotangents)
         prior = torch.zeros_like(data) if log_det is None else 2 * log_det.detach().double()
-        return Evaluation(data + self.weight * prior, data, prior, self._put_back(x.detach()), grad)
+        return Evaluation(data + self.weigh(prior), data, prior, self._put_back(x.detach()), grad)
 
     def _split_latent(self) -> Split:
         def smooth(u: torch.Tensor, gradient: bool = True) -> Evaluation:
@@ -125,15 +126,15 @@ class Synthesis(Objective):
 
         def prox(v: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
             self.count("prox")
-            return v / (1 + 2 * self.weight * per_image(tau, v))
+            return latent_energy_prox(v, self.phi, self.prior.latent_shapes, self.weigh(tau))
 
         def nonsmooth(u: torch.Tensor) -> torch.Tensor:
-            return self.weight * inner(u, u)
+            return self.weigh(self._energy(u))
 
         def merge(u: torch.Tensor, evaluation: Evaluation) -> Evaluation:
-            norm = sum_squares(u)
+            energy = self._energy(u)
             return dataclasses.replace(
-                evaluation, value=evaluation.value + self.weight * norm, prior=evaluation.prior + norm
+                evaluation, value=evaluation.value + self.weigh(energy), prior=evaluation.prior + energy
             )
 
         return Split("latent", smooth, prox, nonsmooth, merge)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import h5py
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 
 from ..objectives.base import Evaluation
-from ..solvers.base import State
+from ..solvers.base import Solver, State
 
 Arrays = dict[str, np.ndarray]
 
@@ -23,23 +24,33 @@ Arrays = dict[str, np.ndarray]
 SEAL = np.dtype([("generation", "i8"), ("iteration", "i8"), ("rows", "i8"), ("crc", "u4")])
 
 STATE = "state/"
-EVALUATION = "state/evaluation/"
+EVALUATION = "evaluation/"
 
 
-def pack_state(state: State) -> Arrays:
+def pack_state(state: State, prefix: str = STATE) -> Arrays:
     """Return a solver's state as arrays named ``state/…``, the batch along the first axis."""
     arrays: Arrays = {}
     for field in dataclasses.fields(state):
         value = getattr(state, field.name)
-        if isinstance(value, Evaluation):
+        if isinstance(value, State):
+            arrays |= pack_state(value, f"{prefix}{field.name}/")
+        elif isinstance(value, Evaluation):
             parts = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-            arrays |= {EVALUATION + name: _array(part) for name, part in parts.items() if part is not None}
+            arrays |= {
+                prefix + EVALUATION + name: _array(part) for name, part in parts.items() if part is not None
+            }
         else:
-            arrays[STATE + field.name] = _array(value)
+            arrays[prefix + field.name] = _array(value)
     return arrays
 
 
-def unpack_state(kind: type[State], arrays: Arrays, device: torch.device) -> State:
+def unpack_state(
+    kind: type[State],
+    arrays: Arrays,
+    device: torch.device,
+    nested: Mapping[str, Solver] | None = None,
+    prefix: str = STATE,
+) -> State:
     """Return the state that `pack_state` made the arrays of.
 
     Parameters
@@ -50,15 +61,24 @@ def unpack_state(kind: type[State], arrays: Arrays, device: torch.device) -> Sta
         As `pack_state` returns them; others are ignored.
     device : torch.device
         Where the state goes.
+    nested : mapping of str to Solver, optional
+        ``solver.nested()`` of the solver whose state it is.
+    prefix : str
+        What the names of the arrays start with.
     """
-    tensors = {
-        name: torch.from_numpy(np.array(a)).to(device) for name, a in arrays.items() if name.startswith(STATE)
-    }
-    evaluation = {f.name: tensors.get(EVALUATION + f.name) for f in dataclasses.fields(Evaluation)}
+
+    def tensor(name: str) -> torch.Tensor | None:
+        array = arrays.get(prefix + name)
+        return None if array is None else torch.from_numpy(np.array(array)).to(device)
+
+    evaluation = {f.name: tensor(EVALUATION + f.name) for f in dataclasses.fields(Evaluation)}
     fields: dict[str, Any] = {"evaluation": Evaluation(**evaluation)}  # type: ignore[arg-type]
     for field in dataclasses.fields(kind):
-        if field.name != "evaluation":
-            fields[field.name] = tensors[STATE + field.name]
+        if nested is not None and field.name in nested:
+            inner, below = nested[field.name], f"{prefix}{field.name}/"
+            fields[field.name] = unpack_state(inner.state_type, arrays, device, inner.nested(), below)
+        elif field.name != "evaluation":
+            fields[field.name] = tensor(field.name)
     return kind(**fields)
 
 

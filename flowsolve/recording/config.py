@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..objectives.base import Objective
-from ..solvers.base import Solver, registry
+from ..solvers.base import Solver, describe
 from ..stopping import Criterion
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def describe_run(
         "image_shape": list(objective.shape),
         "prior": {"name": prior.name, "source": prior.source, "sha256": prior.sha256},
         "objective": objective.config(),
-        "solver": {"name": solver_name(solver), "options": solver.config()},
+        "solver": {**describe(solver), "resumes_exactly": solver.resumes_exactly()},
         "initialiser": {"name": start.name, "seed": seed},
         "limits": limits,
         "stopping": criterion.config(),
@@ -62,11 +62,6 @@ def describe_run(
 def current_versions() -> dict[str, str | None]:
     """Return the versions that can change the numbers of a run."""
     return {"python": platform.python_version()} | {package: _version(package) for package in PACKAGES}
-
-
-def solver_name(solver: Solver) -> str:
-    """Return the name a solver is registered under, or its class name."""
-    return next((name for name in registry if registry.get(name) is type(solver)), type(solver).__name__)
 
 
 def _version(package: str) -> str | None:

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from ..errors import RecordError, UnsupportedError
+from ..tally import with_all_counts
 from .checkpoint import Arrays, Slots
 from .schema import SIGNATURE, SUPERBLOCK, check_schema, migrate, superblock
 
@@ -202,7 +203,7 @@ def _read_trace(group: h5py.Group) -> dict[str, np.ndarray]:
     columns = {name: data for name, data in group.items() if name not in ("iteration", "image")}
     # A writer may be ahead in some columns: the axis says how many iterations are complete.
     trace = {name: data[:, : len(iteration)].T for name, data in columns.items()}
-    return {"iteration": iteration, **trace}
+    return {"iteration": iteration, **with_all_counts(trace)}
 
 
 def _open_file(path: Path) -> h5py.File:

@@ -12,7 +12,7 @@ from ..errors import FlowsolveError, RecordError, UnsupportedError
 from ..flows import FlowPrior, load_prior
 from ..functionals import Box, Functional, TotalVariation
 from ..initialise import Start
-from ..objectives import Analysis, Objective, Synthesis
+from ..objectives import BY_NAME, Objective
 from ..operators import from_config
 from ..problem import InverseProblem
 from ..solvers.base import Solver, make_solver
@@ -20,7 +20,6 @@ from ..stopping import Criterion, criterion_from_config
 from .config import current_versions
 from .reader import RunRecord
 
-FORMULATIONS: dict[str, type[Objective]] = {"analysis": Analysis, "synthesis": Synthesis}
 FUNCTIONALS: dict[str, type[Functional]] = {"box": Box, "tv": TotalVariation}
 
 
@@ -75,13 +74,14 @@ def rebuild(record: RunRecord, prior: FlowPrior | None = None) -> Rebuilt:
     operator = from_config(config["operator"])
     problem = InverseProblem(operator, data["y"], sigma=float(data["sigma"]), x_true=data.get("x_true"))
     described = config["objective"]
-    objective = FORMULATIONS[described["formulation"]](
+    objective = BY_NAME[described["formulation"]](
         problem,
         prior,
         phi=described["phi"],
         lam=described["lam"],
         extra=_functional(described["extra"]),
         fidelity=fidelities.from_config(described["fidelity"]),
+        **described.get("options", {}),
     )
     start = config["initialiser"]
     given = {name: torch.from_numpy(array).to(objective.problem.y) for name, array in record.start.items()}

@@ -59,7 +59,7 @@ def resume(
     run.restore(
         arrays, {name: list(rows[:kept]) for name, rows in record.trace.items() if name != "iteration"}
     )
-    run.record_on(record, iteration, arrays)
+    run.record_on(record, iteration)
     return run.complete(callback)
 
 

@@ -26,6 +26,7 @@ from .. import __version__
 from ..errors import ArgumentError, RecordError
 from ..objectives.base import Objective
 from ..result import Iterate, Result
+from ..tally import with_all_counts
 from .checkpoint import Arrays, Slots
 from .schema import SCHEMA, UNITS, superblock
 
@@ -113,9 +114,10 @@ class RunWriter:
             for name in ("run_id", "created"):
                 self._file.attrs[name] = old.attrs[name]
             kept = int(np.searchsorted(old["trace/iteration"][()], iteration, side="right"))
-            self._lay_out_trace({name: data[:, 0] for name, data in _columns(old["trace"]).items()})
+            columns = with_all_counts({name: data[()] for name, data in _columns(old["trace"]).items()})
+            self._lay_out_trace({name: data[:, 0] for name, data in columns.items()})
             self._extend_trace(
-                old["trace/iteration"][:kept], {k: d[:, :kept] for k, d in _columns(old["trace"]).items()}
+                old["trace/iteration"][:kept], {name: data[:, :kept] for name, data in columns.items()}
             )
             if "snapshots" in old and self.snapshot_every is not None:
                 for i in np.flatnonzero(old["snapshots/iteration"][()] <= iteration):

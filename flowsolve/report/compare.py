@@ -16,6 +16,9 @@ from ..solvers import make_solver, registry
 #: Columns of the trace that say what a run cost; ``iterations`` is the number of the row.
 AXES = ("iterations", "evaluations", "flow", "seconds")
 
+#: Counts that cost about one pass through the network each.
+FLOW_PASSES = ("E", "vjp_E", "jvp_E", "D", "vjp_D", "jvp_D")
+
 #: A palette that colour-blind readers can tell apart (Okabe & Ito, 2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
@@ -52,7 +55,7 @@ class Comparison:
 def cost_of(record: RunRecord, axis: str) -> np.ndarray:
     """Return the cost of each image along the run, shape (iterations + 1, N).
 
-    ``flow`` counts passes through the network either way and their vector-Jacobian products.
+    ``flow`` counts passes through the network either way and products with their Jacobians.
 
     Raises
     ------
@@ -65,7 +68,7 @@ def cost_of(record: RunRecord, axis: str) -> np.ndarray:
     if axis == "iterations":
         return np.broadcast_to(trace["iteration"][:, None], trace["value"].shape).astype(float)
     if axis == "flow":
-        return np.add.reduce([trace[name] for name in ("E", "vjp_E", "D", "vjp_D")]).astype(float)
+        return np.add.reduce([trace[name] for name in FLOW_PASSES]).astype(float)
     return trace[axis].astype(float)
 
 

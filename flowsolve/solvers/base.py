@@ -1,7 +1,8 @@
 """The interface of a solver: options, a state of tensors, ``init`` and ``step``.
 
 A solver never loops, stops, records or rolls back: the driver does. Its state holds only tensors whose first
-axis is the batch, so the driver can drop finished images from it and store it without knowing the solver.
+axis is the batch, or states of other solvers, so the driver can drop finished images from it and store it
+without knowing the solver.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -53,8 +55,29 @@ class State:
         picked: dict[str, Any] = {}
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            picked[f.name] = value.select(index) if isinstance(value, Evaluation) else value[index]
+            picked[f.name] = value.select(index) if isinstance(value, Evaluation | State) else value[index]
         return type(self)(**picked)
+
+    def put(self: S, index: torch.Tensor, other: S) -> None:
+        """Overwrite the images at `index` with those of `other`, in place."""
+        for f in dataclasses.fields(self):
+            mine, theirs = getattr(self, f.name), getattr(other, f.name)
+            if isinstance(mine, Evaluation | State):
+                mine.put(index, theirs)
+            else:
+                mine[index] = theirs
+
+    def columns(self) -> dict[str, torch.Tensor]:
+        """Return what the trace records of this state beside the usual columns, each of shape (N,)."""
+        return {}
+
+    def ends(self) -> list[str]:
+        """Return the status with which the solver itself ends each image, or "" where it goes on."""
+        return ["stalled" if failed else "" for failed in self.failed.tolist()]
+
+    def provisional(self) -> torch.Tensor | None:
+        """Return which images still change what they minimise, shape (N,): they cannot have converged."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -65,9 +88,13 @@ class Solver(ABC):
     ----------
     state_type : type
         Class of its states, by which a run is continued from a checkpoint.
+    takes_extra, takes_constraint : bool
+        Whether it takes an objective with an `extra` term, and one with a hard constraint.
     """
 
     state_type: ClassVar[type[State]] = State
+    takes_extra: ClassVar[bool] = False
+    takes_constraint: ClassVar[bool] = True
 
     @abstractmethod
     def init(self, objective: Objective, u: torch.Tensor) -> State:
@@ -77,9 +104,28 @@ class Solver(ABC):
     def step(self, objective: Objective, state: State) -> State:
         """Return the state after one iteration; `state` is not used again."""
 
+    def close(self, state: State) -> None:
+        """Let go of what a state holds beside tensors; the driver calls it when the run is over."""
+        for name, inner in self.nested().items():
+            inner.close(getattr(state, name))
+
+    def resumes_exactly(self) -> bool:
+        """Return whether a stored state has all that the next step depends on."""
+        return all(inner.resumes_exactly() for inner in self.nested().values())
+
     def config(self) -> dict[str, Any]:
-        """Return the options, JSON-able."""
-        return dataclasses.asdict(self)
+        """Return the options, JSON-able; of an option that is a solver its name and options."""
+        options = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {name: describe(o) if isinstance(o, Solver) else o for name, o in options.items()}
+
+    @classmethod
+    def accepted_options(cls, **options: Any) -> list[str]:
+        """Return the names of the options there are, which may depend on those that are given."""
+        return [f.name for f in dataclasses.fields(cls)]
+
+    def nested(self) -> dict[str, Solver]:
+        """Return the fields of this solver's states that hold states of other solvers, and those solvers."""
+        return {}
 
 
 def make_solver(solver: str | Solver, **options: Any) -> Solver:
@@ -97,11 +143,40 @@ def make_solver(solver: str | Solver, **options: Any) -> Solver:
             )
         return solver
     cls = registry.get(solver, "solver")
-    known = [f.name for f in dataclasses.fields(cls)]
+    known = cls.accepted_options(**options)
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ArgumentError(f"option of solver {solver!r}", ", ".join(unknown), ", ".join(known))
     return cls(**options)
+
+
+def registered_name(cls: type[Solver]) -> str:
+    """Return the name that a class of solvers is registered under, or the name of the class."""
+    return next((name for name in registry if registry.get(name) is cls), cls.__name__)
+
+
+def solver_name(solver: Solver) -> str:
+    """Return the name a solver is registered under, or its class name."""
+    return registered_name(type(solver))
+
+
+def describe(solver: Solver) -> dict[str, Any]:
+    """Return name and options of a solver, JSON-able, as `inner_solver` takes them."""
+    return {"name": solver_name(solver), "options": solver.config()}
+
+
+def solvers_taking(what: str) -> list[str]:
+    """Return the names of the solvers that take an objective with an ``extra`` term, or a ``constraint``."""
+    return [name for name in registry if getattr(registry.get(name), f"takes_{what}", False)]
+
+
+def inner_solver(given: str | Solver | Mapping[str, Any]) -> Solver:
+    """Return the solver that another one runs, from its name, from `describe` of it, or as it is."""
+    if isinstance(given, Mapping):
+        if "name" not in given or not set(given) <= {"name", "options"}:
+            raise ArgumentError("inner", dict(given), "a mapping with 'name' and 'options'")
+        return make_solver(given["name"], **given.get("options", {}))
+    return make_solver(given)
 
 
 def require_positive(name: str, value: float, *, below: float = math.inf, zero: bool = False) -> None:
@@ -112,6 +187,12 @@ def require_positive(name: str, value: float, *, below: float = math.inf, zero: 
         raise ArgumentError(
             name, repr(value), f"a number {least}" + ("" if math.isinf(below) else f" and < {below}")
         )
+
+
+def require_count(name: str, value: int) -> None:
+    """Raise `ArgumentError` unless value is an integer >= 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ArgumentError(name, repr(value), "an integer >= 1")
 
 
 def require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

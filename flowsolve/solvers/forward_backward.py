@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import torch
 
-from ..linesearch import initial_step
 from ..objectives.base import Evaluation, Objective, Split, inner, per_image, sum_squares
-from .base import Solver, State, register_solver, require_choice, require_positive, zeros
+from .base import Solver, State, register_solver, require_choice, require_count, require_positive, zeros
+from .searches import initial_step
 
 
 @dataclass
@@ -47,8 +47,9 @@ class ForwardBackward(Solver):
     ----------
     split : str
         ``auto``, or one of the objective's splits: over images ``prior`` (gradient of the flow, prox of the
-        data term) and ``data`` (gradient of both, prox of the objective's extra term); over latents
-        ``latent`` (gradient of the data term, prox of lam‖z‖²).
+        data term), ``data`` (gradient of both, prox of the objective's extra term) and ``flow`` (gradient of
+        the data term, prox of the flow by a few inner iterations); over latents ``latent`` (gradient of the
+        data term, prox of lam‖z‖²).
     momentum : {"chambolle-dossal", "fista", "none"}
         Extrapolation (k − 1)/(k + a) (Chambolle & Dossal, JOTA 2015), (t_k − 1)/t_{k+1} (Beck & Teboulle,
         2009), or none: proximal gradient.
@@ -69,6 +70,7 @@ class ForwardBackward(Solver):
     """
 
     state_type = ForwardBackwardState
+    takes_extra = True
 
     split: str = "auto"
     momentum: str = "chambolle-dossal"
@@ -88,7 +90,7 @@ class ForwardBackward(Solver):
         require_positive("a", self.a)
         require_positive("shrink", self.shrink, below=1)
         require_positive("growth", self.growth)
-        require_positive("max_trials", self.max_trials)
+        require_count("max_trials", self.max_trials)
         if self.step_size is not None:
             require_positive("step_size", self.step_size)
 

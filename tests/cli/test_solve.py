@@ -260,3 +260,57 @@ def test_help_does_not_wait_for_torch():
     code = "import sys, flowsolve.cli; sys.exit('torch' in sys.modules or 'skimage' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
     assert main(["--help"]) == 0
+
+
+def test_a_preset_decides_solver_loss_start_and_iterations(solve, tmp_path):
+    arguments = ("--json", "--preset", "oberlin-verm-2021", "--seed", 1)
+    code, out, err = solve(*arguments, "--out", tmp_path / "a", max_iter=4)
+    assert code == 0, err
+    said = json.loads(out)
+    assert said["solver"] == "adam" and said["sigma"] == 0 and said["lam"] == 2.5e-4
+    record = fs.open_run(tmp_path / "a" / "run.h5")
+    assert record.config["objective"]["formulation"] == "oberlin-verm-analysis"
+    assert record.config["solver"]["options"]["lr"] == 0.1
+    code, _, err = solve(*arguments, "--phi", "nll", "--out", tmp_path / "b", max_iter=4)
+    assert code == 2 and "phi: got one together with the preset oberlin-verm-2021" in err
+    code, _, err = solve("--preset", "oberlin", "--out", tmp_path / "c", max_iter=4)
+    assert code == 2 and "did you mean 'oberlin-verm-2021'" in err
+    code, _, err = solve("--preset", "asim-2020", "--out", tmp_path / "d", max_iter=4)
+    assert code == 2 and "task: got 'inpaint-random'" in err
+
+
+def test_restarts_keep_the_best_of_each_image_and_record_all(solve, tmp_path):
+    code, out, err = solve(
+        "--json", "--restarts", 3, "--formulation", "synthesis", "--out", tmp_path / "a", max_iter=4
+    )
+    assert code == 0, err
+    said = json.loads(out)
+    assert said["n_images"] == 3 and said["init"] == "multistart:zeros,random,random"
+    record = fs.open_run(tmp_path / "a" / "run.h5")
+    assert record.trace["value"].shape[1] == 9
+    assert said["objective_mean"] == pytest.approx(record.best["value"].reshape(3, 3).min(0).mean())
+    assert len(list((tmp_path / "a" / "restored").iterdir())) == 3
+    code, _, err = solve("--restarts", 0, "--out", tmp_path / "b")
+    assert code == 2 and "restarts: got 0" in err
+
+
+def test_continuation_wraps_the_solver(solve, tmp_path):
+    code, _, err = solve("--lam", 0.01, "--continuation", "100,10", "--out", tmp_path / "a", max_iter=6)
+    assert code == 0, err
+    solver = fs.open_run(tmp_path / "a" / "run.h5").config["solver"]
+    assert solver["name"] == "continuation" and solver["options"]["factors"] == [100.0, 10.0]
+    for given, name in (("ten", "continuation"), ("10,-1", "factors")):
+        code, _, err = solve("--lam", 0.01, "--continuation", given, "--out", tmp_path / "b", max_iter=6)
+        assert code == 2 and f"{name}: got" in err
+
+
+def test_the_weight_can_be_chosen_by_the_discrepancy_principle(solve, tmp_path):
+    code, out, err = solve(
+        "--json", "--lam", "discrepancy", "--sigma", 0.1, "--out", tmp_path / "a", task="denoise", max_iter=5
+    )
+    assert code == 0, err
+    said = json.loads(out)
+    assert len(said["lam"]) == 3 and all(lam > 0 for lam in said["lam"])
+    assert fs.open_run(tmp_path / "a" / "run.h5").config["objective"]["lam"] == said["lam"]
+    code, _, err = solve("--lam", "discrepancy", "--sigma", 0, "--out", tmp_path / "b", max_iter=2)
+    assert code == 2 and "discrepancy: needs a problem with noise" in err

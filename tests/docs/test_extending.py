@@ -43,7 +43,9 @@ def test_the_page_has_every_file():
         "test_roll.py",
         "flowsolve_extras/flat.py",
         "flowsolve_extras/heavy_ball.py",
+        "test_heavy_ball.py",
         "use.py",
+        "truncated_newton.py",
         "foreign.py",
     ]
 
@@ -70,12 +72,23 @@ def test_the_operator_conforms(installed):
     assert "10 passed" in out
 
 
+def test_the_solver_conforms(installed):
+    site, cwd = installed
+    out = call("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_heavy_ball.py", site=site, cwd=cwd)
+    assert "1 passed" in out
+
+
 def test_they_solve_a_problem_together(installed):
     site, cwd = installed
     out = call("use.py", site=site, cwd=cwd)
     found = re.fullmatch(r"F from (-?\d+) to (-?\d+) in 20 iterations\n", out)
     assert found and int(found[2]) < int(found[1])
     assert (cwd / "run.h5").exists()
+
+
+def test_a_foreign_solver(installed):
+    site, cwd = installed
+    call("truncated_newton.py", site=site, cwd=cwd)
 
 
 def test_foreign_operators(installed):

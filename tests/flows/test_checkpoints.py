@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from flowsolve.errors import ArgumentError, CheckpointError
-from flowsolve.flows import FlowPrior, PriorCard, read_checkpoint, save_prior
+from flowsolve.flows import FlowPrior, Glow, GlowConfig, PriorCard, read_checkpoint, save_prior
 
 CARD = PriorCard(summary="noise", training="random numbers", terms="public domain", bits_per_dim=8.5)
 
@@ -65,6 +65,18 @@ def test_a_prior_saves_with_its_card_and_knows_its_hash(glow, tmp_path):
 def test_a_glow_without_a_card(glow, tmp_path):
     checkpoint = read_checkpoint(save_prior(tmp_path / "bare.safetensors", glow))
     assert checkpoint.card.terms == "not stated" and checkpoint.card.bits_per_dim is None
+
+
+def test_notes_are_kept_and_leave_no_trace_where_there_are_none(glow, saved, tmp_path):
+    assert "notes" not in json.loads(header(saved))
+    card = CARD.model_copy(update={"notes": "assumed: 8 bits"})
+    assert read_checkpoint(save_prior(tmp_path / "noted.safetensors", glow, card)).card == card
+
+
+def test_variants_of_other_programs_are_kept(tmp_path):
+    config = GlowConfig(levels=2, steps=2, hidden=3, last_steps=1, border=1, coupling="affine", shift="after")
+    path = save_prior(tmp_path / "foreign.safetensors", Glow(config))
+    assert read_checkpoint(path).glow.config == config
 
 
 def test_separate_metadata_keys_are_read(glow, saved):

@@ -22,6 +22,25 @@ def test_config_goes_through_json():
     assert GlowConfig.model_validate(config.model_dump(mode="json")) == config
 
 
+def test_fields_for_foreign_flows_stand_in_a_file_only_where_they_say_something():
+    plain = GlowConfig(image_size=64)
+    assert list(plain.model_dump(mode="json")) == [
+        "family", "channels", "image_size", "levels", "steps", "hidden", "coupling", "split_prior", "bits",
+    ]  # fmt: skip
+    foreign = GlowConfig(last_steps=1, border=1, changed="first", shift="after", last_scale_offset=0.0)
+    document = foreign.model_dump(mode="json")
+    assert document["last_scale_offset"] == 0 and "scale_offset" not in document
+    assert GlowConfig.model_validate(document) == foreign
+
+
+def test_the_last_level_may_differ():
+    config = GlowConfig(levels=3, steps=4, last_steps=1, scale_offset=0.25, last_scale_offset=1.0)
+    assert [config.level_steps(level) for level in range(3)] == [4, 4, 1]
+    assert [config.level_scale_offset(level) for level in range(3)] == [0.25, 0.25, 1.0]
+    same = GlowConfig(levels=2, scale_offset=0.5)
+    assert same.level_steps(1) == same.steps and same.level_scale_offset(1) == 0.5
+
+
 @pytest.mark.parametrize(
     "bad",
     [
@@ -35,6 +54,12 @@ def test_config_goes_through_json():
         {"split_prior": "learned"},
         {"family": "nice"},
         {"depth": 3},
+        {"last_steps": 0},
+        {"border": 2},
+        {"changed": "third"},
+        {"shift": "never"},
+        {"scale_offset": -1.0},
+        {"last_scale_offset": float("inf")},
     ],
 )
 def test_bad_values_are_refused(bad):

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from flowsolve.errors import ArgumentError
 from flowsolve.flows import Glow, GlowConfig
@@ -20,6 +21,55 @@ def test_log_det_is_that_of_the_jacobian(glow, images):
     x = images[:1]
     jacobian = torch.autograd.functional.jacobian(lambda v: flat_encode(glow, v), x).reshape(128, 128)
     assert glow(x)[1].item() == pytest.approx(torch.linalg.slogdet(jacobian)[1].item(), abs=1e-8)
+
+
+FOREIGN = [
+    dict(border=1),
+    dict(last_steps=1, changed="first"),
+    dict(coupling="affine", shift="after", scale_offset=0.1, last_scale_offset=1.0),
+    dict(coupling="affine", shift="after", changed="first", border=1, split_prior="standard"),
+]
+
+
+@pytest.fixture(params=FOREIGN, ids=lambda fields: "-".join(fields))
+def foreign(request):
+    """Return a flow of the variants that other programs have, with random weights everywhere."""
+    config = GlowConfig(channels=2, image_size=8, levels=2, steps=2, hidden=5, **request.param)
+    glow = Glow(config, seed=1).double()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in glow.parameters():
+            parameter += 0.07 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+    return glow
+
+
+def test_variants_of_other_programs_invert(foreign, images):
+    latents, there = foreign(images)
+    back, again = foreign.inverse(latents)
+    assert torch.allclose(back, images, atol=1e-10)
+    assert torch.allclose(there + again, torch.zeros_like(there), atol=1e-9)
+
+
+def test_variants_of_other_programs_have_the_log_det_of_the_jacobian(foreign, images):
+    x = images[:1]
+    jacobian = torch.autograd.functional.jacobian(lambda v: flat_encode(foreign, v), x).reshape(128, 128)
+    assert foreign(x)[1].item() == pytest.approx(torch.linalg.slogdet(jacobian)[1].item(), abs=1e-8)
+
+
+def test_ones_around_make_the_top_moments_depend_on_the_position():
+    glow = Glow(GlowConfig(channels=1, levels=1, steps=1, hidden=3, border=1))
+    top = glow.levels[0].split_prior
+    torch.nn.init.normal_(top.weight, generator=torch.Generator().manual_seed(0))
+    moments = torch.cat(glow.levels[0].moments(None, (4, 5)), 1)
+    padded = F.pad(torch.zeros(1, 4, 4, 5), (1, 1, 1, 1), value=1.0)
+    assert torch.equal(moments, F.conv2d(padded, top.weight, top.bias))
+    assert torch.allclose(moments[:, :, 1:-1, 1:-1], top.bias[:, None, None].expand(1, 8, 2, 3))
+    assert (moments[:, :, 0] - top.bias[:, None]).abs().min() > 1e-3
+
+
+def test_the_last_level_may_have_other_steps():
+    glow = Glow(GlowConfig(levels=3, steps=3, last_steps=1, hidden=2))
+    assert [len(level.steps) for level in glow.levels] == [3, 3, 1]
 
 
 def test_log_prob_is_normal_density_and_log_det(glow, images):

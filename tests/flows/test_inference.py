@@ -93,3 +93,49 @@ def test_second_derivatives(frozen, images):
 
 def test_float64_log_det_constant_is_summed_in_float64(faces, faces_double):
     assert faces._flow.log_det_constant(64, 64) == faces_double._flow.log_det_constant(64, 64)
+
+
+@pytest.fixture(scope="module")
+def narrow(faces):
+    return faces.to(coupling_dtype=torch.bfloat16)
+
+
+def test_narrow_couplings_change_the_map_a_little(faces, narrow, photograph):
+    x = photograph.float()
+    assert narrow.coupling_dtype == torch.bfloat16 and narrow.dtype == torch.float32
+    exact, rounded = faces.energy(x), narrow.energy(x)
+    assert rounded.dtype == torch.float32
+    assert 0 < (rounded - exact).abs().item() < 0.02 * exact.abs().item()
+    z = faces.encode(x)
+    assert 0 < (narrow.decode(z) - faces.decode(z)).abs().max().item() < 0.02
+
+
+def test_narrow_couplings_keep_encoder_and_decoder_inverse(glow, images):
+    # In float64 around the same bfloat16 networks, whose inputs then are rounded alike on both ways.
+    flow = FrozenGlow(glow, dtype=torch.float64, coupling_dtype=torch.bfloat16)
+    latents, there = flow.encode(images, log_det=True)
+    back, again = flow.decode(latents, log_det=True)
+    assert torch.allclose(back, images, atol=1e-10)
+    assert torch.allclose(there, -again, atol=1e-9)
+    exact = FrozenGlow(glow, dtype=torch.float64).encode(images)[0]
+    assert 1e-6 < (flat(latents) - flat(exact)).abs().max() < 0.05 * flat(exact).abs().max()
+
+
+def test_gradients_through_narrow_couplings(faces, narrow, photograph):
+    leaf = photograph.float().requires_grad_()
+    (exact,) = torch.autograd.grad(faces.energy(leaf).sum(), leaf)
+    gradients = {}
+    for mode in ("store", "checkpoint", "invertible"):
+        (gradients[mode],) = torch.autograd.grad(narrow.with_memory(mode).energy(leaf).sum(), leaf)
+        error = torch.linalg.norm(gradients[mode] - exact) / torch.linalg.norm(exact)
+        assert 0 < error < 0.25
+    assert torch.equal(gradients["store"], gradients["checkpoint"])
+    plain = vmap(grad(narrow.energy))(leaf.detach())
+    assert torch.linalg.norm(plain - gradients["store"]) < 0.1 * torch.linalg.norm(exact)
+
+
+def test_what_narrow_couplings_compute_back_is_exact(narrow, photograph):
+    there = narrow.with_memory("invertible")
+    leaf = photograph.float().requires_grad_()
+    torch.autograd.grad(there.energy(leaf).sum(), leaf)
+    assert there.reconstruction.worst < 1e-12 and there.reconstruction.redone == 0

@@ -2,7 +2,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from flowsolve.flows.layers import ActNorm, Coupling, FlowStep, InvertibleConv1x1, squeeze, unsqueeze
+from flowsolve.flows.coupling import CouplingRule
+from flowsolve.flows.layers import (
+    ActNorm,
+    Coupling,
+    FlowStep,
+    InvertibleConv1x1,
+    conv_bordered,
+    squeeze,
+    unsqueeze,
+)
 
 
 @pytest.fixture(params=["additive", "affine"])
@@ -68,14 +77,24 @@ def test_step_inverts(step):
 @pytest.mark.parametrize("affine", [False, True])
 def test_new_coupling_adds_nothing(affine):
     h = torch.randn(2, 6, 4, 4, generator=torch.Generator().manual_seed(0))
-    y, _ = Coupling(6, 5, affine)(h)
+    y, _ = Coupling(6, 5, CouplingRule(affine))(h)
     a, b = h.chunk(2, 1)
     scale = torch.sigmoid(torch.tensor(2.0)) if affine else 1.0
     assert torch.allclose(y, torch.cat([a, scale * b], 1))
 
 
+@pytest.mark.parametrize("border", [0, 1])
+def test_border_stands_around_the_image(border):
+    generator = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(2, 3, 4, 5, generator=generator), torch.randn(6, 3, 3, 3, generator=generator)
+    padded = torch.full((2, 3, 6, 7), float(border))
+    padded[:, :, 1:-1, 1:-1] = x
+    expected = F.conv2d(padded, weight, torch.ones(6))
+    assert torch.allclose(conv_bordered(x, weight, torch.ones(6), border), expected, atol=1e-5)
+
+
 def test_log_det_counts_every_position():
-    step = FlowStep(4, 3, affine=False)
+    step = FlowStep(4, 3, CouplingRule(affine=False))
     with torch.no_grad():
         step.actnorm.log_scale.fill_(0.5)
     _, log_det = step(torch.zeros(1, 4, 3, 5))

@@ -49,7 +49,7 @@ def test_hard_constraint_with_an_extra_term_says_what_would_do(tiny_prior):
 
 def test_prior_split_is_not_preferred_without_a_closed_form_prox(tiny_prior):
     operator = ops.Blur.uniform(3, dim_shape=(3, 8, 8), boundary="reflect")
-    assert list(fs.Analysis(make_problem(operator), tiny_prior).splits()) == ["data", "prior"]
+    assert list(fs.Analysis(make_problem(operator), tiny_prior).splits())[:2] == ["data", "prior"]
 
 
 def test_starts_are_copied_not_shared(tiny_prior, problem):

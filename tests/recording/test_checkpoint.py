@@ -8,14 +8,15 @@ from flowsolve.recording.checkpoint import Slots, checksum, pack_state, unpack_s
 from flowsolve.solvers import make_solver, registry
 
 
-@pytest.mark.parametrize("name", sorted(registry))
+# Solvers of other libraries keep what a state cannot hold, and say so.
+@pytest.mark.parametrize("name", [name for name in sorted(registry) if make_solver(name).resumes_exactly()])
 def test_states_come_back_bit_by_bit_and_continue_alike(name, tiny_prior, problem):
     objective, solver = fs.Analysis(problem, tiny_prior), make_solver(name)
     state = solver.init(objective, objective.from_image(problem.y + 0.2))
     for _ in range(3):
         state = solver.step(objective, state)
     arrays = {key: array.copy() for key, array in pack_state(state).items()}
-    again = unpack_state(solver.state_type, arrays, torch.device("cpu"))
+    again = unpack_state(solver.state_type, arrays, torch.device("cpu"), solver.nested())
     assert type(again) is type(state)
     one, two = solver.step(objective, state), solver.step(objective, again)
     assert pack_state(one).keys() == pack_state(two).keys() == arrays.keys()

@@ -6,8 +6,9 @@ from helpers import make_problem
 import flowsolve as fs
 from flowsolve import operators as ops
 from flowsolve.functionals import TotalVariation
-from flowsolve.recording.config import describe_run, solver_name
+from flowsolve.recording.config import describe_run
 from flowsolve.solvers import Adam, Solver
+from flowsolve.solvers.base import solver_name
 from flowsolve.stopping import make_criterion
 
 

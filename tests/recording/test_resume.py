@@ -15,6 +15,7 @@ import flowsolve as fs
 from flowsolve import operators as ops
 from flowsolve.errors import ArgumentError, RecordError
 from flowsolve.functionals import Box
+from flowsolve.tally import COUNTED
 
 SOLVERS = ("gradient_descent", "adam", "lbfgs", "forward_backward")
 PAIRS = [(solver, formulation) for solver in SOLVERS for formulation in ("analysis", "synthesis")]
@@ -146,6 +147,21 @@ def test_extra_terms_snapshots_and_starts_are_rebuilt(tiny_prior, problem, tmp_p
     assert ours.snapshots["iteration"].tolist() == [0, 2, 4, 6, 8]
     np.testing.assert_array_equal(ours.snapshots["x"], theirs.snapshots["x"])
     np.testing.assert_array_equal(ours.best["x"], whole.x.numpy())
+
+
+def test_a_record_of_a_version_that_counted_less_is_resumed(tiny_prior, problem, tmp_path, monkeypatch):
+    objective, path = fs.Analysis(problem, tiny_prior), tmp_path / "run.h5"
+    whole = fs.solve(objective, "lbfgs", max_iter=9, rtol=None)
+    with monkeypatch.context() as older:
+        for module in ("tally", "run"):
+            older.setattr(f"flowsolve.{module}.COUNTED", [n for n in COUNTED if not n.startswith("jvp")])
+        interrupt(fs.Analysis(problem, tiny_prior), "lbfgs", path, 4)
+        with h5py.File(path) as file:
+            assert "jvp_E" not in file["trace"] and "vjp_E" in file["trace"]
+    assert not fs.open_run(path).trace["jvp_E"].any()
+    result = fs.resume(path, prior=tiny_prior)
+    assert_same_trace(result.trace, whole.trace)
+    assert_same_trace(fs.open_run(path).trace, {"iteration": np.arange(10), **whole.trace})
 
 
 def test_a_second_interruption_can_be_resumed_too(tiny_prior, problem, tmp_path):

@@ -20,8 +20,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import ArgumentError
-from ...images import MAX_BYTES, Source
-from ...images import _open as open_image
+from ...images import MAX_BYTES, Source, open_image
 from .files import writing
 
 BLOCK = 2**26

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ArgumentError
-from ..config import GlowConfig
+from ..config import FOREIGN_FIELDS, GlowConfig
 from ..glow import Glow, Level
 from ..layers import SCALE_SHIFT, Coupling, FlowStep
 
@@ -35,7 +35,7 @@ def check_growth(source: GlowConfig, target: GlowConfig) -> None:
         If the target is smaller in some number, has other levels or channels, or a simpler
         coupling or split prior.
     """
-    for name in ("channels", "levels"):
+    for name in ("channels", "levels", *FOREIGN_FIELDS):
         here, there = getattr(source, name), getattr(target, name)
         if here != there:
             raise ArgumentError(name, there, f"{here}, as the weights to go on from have")

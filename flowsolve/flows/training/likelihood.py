@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..glow import SHIFT, Glow, Level, standard_normal_log_prob
-from ..layers import GAIN, SCALE_SHIFT, Coupling, FlowStep, squeeze, sum_image
+from ..layers import GAIN, Coupling, FlowStep, conv_bordered, squeeze, sum_image
 
 
 def bits_per_dim(log_prob: Tensor, dimension: int, bits: int) -> Tensor:
@@ -72,7 +72,7 @@ class BitsPerDim(nn.Module):
                 if change is not None:
                     log_det = log_det + change
             kept, out = (None, h) if level.last else h.chunk(2, 1)
-            moments = level.moments(kept)  # type: ignore[operator]
+            moments = level.moments(kept, (h.shape[-2], h.shape[-1]))  # type: ignore[operator]
             if moments is not None:
                 mean, log_std = moments
                 out = (out - mean) * torch.exp(-log_std)
@@ -83,20 +83,21 @@ class BitsPerDim(nn.Module):
         return bits_per_dim(log_prob, x[0].numel(), self.bits)
 
     def _couple(self, coupling: Coupling, h: Tensor) -> tuple[Tensor, Tensor | None]:
-        a, b = h.chunk(2, 1)
+        rule = coupling.rule
+        a, b = rule.halves(h)
         gain = torch.exp(GAIN * coupling.log_gain)
         last = coupling.conv3
         weight, bias = last.weight * gain[:, None, None, None], gain * last.bias  # type: ignore[operator]
         with torch.autocast(h.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             hidden = F.relu(coupling.conv1(a), inplace=True)
             hidden = F.relu(coupling.conv2(hidden), inplace=True)
-            change = F.conv2d(hidden, weight, bias, padding=1)
+            change = conv_bordered(hidden, weight, bias, coupling.border)
         change = change.to(h.dtype)
-        if not coupling.affine:
-            return torch.cat([a, b + change], 1), None
+        if not rule.affine:
+            return rule.join(a, b + change), None
         s, t = change.chunk(2, 1)
-        log_scale = F.logsigmoid(s + SCALE_SHIFT)
-        return torch.cat([a, (b + t) * log_scale.exp()], 1), sum_image(log_scale)
+        log_scale = rule.log_scale(s)
+        return rule.join(a, rule.combine(b, log_scale.exp(), t)), sum_image(log_scale)
 
 
 def _linear(level: Level) -> tuple[Tensor, Tensor, Tensor]:

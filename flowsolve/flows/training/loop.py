@@ -83,7 +83,7 @@ class _Run:
         self.seed = options.seed if document is None else int(document["seed"])
         self.command = options.command() if document is None else str(document["command"])
         self.fingerprint = self.images.fingerprint()
-        self.sampler = Sampler(self.images.train, self.size, self.config.bits, self.seed)
+        self.sampler = Sampler(self.images.train, self.size, self.config.bits, self.seed, options.noise)
         if fresh:
             glow.initialise(self.sampler.batch(0, min(FIRST_BATCH, max(32, len(self.images.train)))))
         self.state = TrainingState(glow, world.device, options.ema)
@@ -233,7 +233,13 @@ class _Run:
         """Measure and show the averaged weights, and write them as the prior."""
         counters, ema = self.state.counters, self.state.ema
         bits = validation_bits(
-            ema, self.images.validation, self.size, self.config.bits, self.options.batch, self.world
+            ema,
+            self.images.validation,
+            self.size,
+            self.config.bits,
+            self.options.batch,
+            self.world,
+            self.options.noise,
         )
         counters.bits = bits
         if counters.first_bits is None:

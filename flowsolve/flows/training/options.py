@@ -70,6 +70,10 @@ class TrainingOptions:
         ``cpu``, ``cuda``, ``cuda:1``; under torchrun ``cuda`` is the device of the local rank.
     bf16 : bool
         Whether the couplings' convolutions compute in bfloat16.
+    noise : float
+        Standard deviation of Gaussian noise added to the images, in units of their range: the density that is
+        learned is that of the noisy images, smoother and easier to optimise through. Bits a dimension are
+        then those of the noisy images.
     limit : int, optional
         Use no more than so many training images.
     clip : float
@@ -112,6 +116,7 @@ class TrainingOptions:
     threads: int | None = None
     device: str = "cpu"
     bf16: bool = False
+    noise: float = 0.0
     limit: int | None = None
     clip: float = 100.0
     ema: float = 0.998
@@ -132,6 +137,8 @@ class TrainingOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ArgumentError(name, value, "an integer >= 1")
+        if not (math.isfinite(self.noise) and self.noise >= 0):
+            raise ArgumentError("noise", self.noise, "a finite number >= 0")
         if not 0 <= self.ema < 1:
             raise ArgumentError("ema", self.ema, "a number in [0, 1)")
         if not 0 <= self.seed < 2**63:

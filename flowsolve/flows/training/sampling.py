@@ -26,8 +26,8 @@ def generator(seed: int, stream: int, counter: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(counter=[0, counter, 0, 0], key=[seed, stream]))
 
 
-def dequantise(pixels: np.ndarray, bits: int, random: np.random.Generator) -> np.ndarray:
-    """Reduce bytes to `bits` bits and add uniform noise of one grey level.
+def dequantise(pixels: np.ndarray, bits: int, random: np.random.Generator, sigma: float = 0.0) -> np.ndarray:
+    """Reduce bytes to `bits` bits and add uniform noise of one grey level, and Gaussian noise if asked for.
 
     Parameters
     ----------
@@ -37,17 +37,24 @@ def dequantise(pixels: np.ndarray, bits: int, random: np.random.Generator) -> np
         From 1 to 8.
     random : numpy.random.Generator
         Source of the noise.
+    sigma : float
+        Standard deviation of the Gaussian noise, in units of the image range.
 
     Returns
     -------
     numpy.ndarray, float32
-        Same shape, in [0, 1].
+        Same shape, in [0, 1] but for the Gaussian noise.
     """
     noise = random.random(pixels.shape, dtype=np.float32)
-    return (noise + (pixels >> np.uint8(8 - bits))) * np.float32(2.0**-bits)
+    values = (noise + (pixels >> np.uint8(8 - bits))) * np.float32(2.0**-bits)
+    if sigma:
+        values += np.float32(sigma) * random.standard_normal(pixels.shape, dtype=np.float32)
+    return values
 
 
-def view(pixels: np.ndarray, size: int, bits: int, random: np.random.Generator, flip: bool) -> np.ndarray:
+def view(
+    pixels: np.ndarray, size: int, bits: int, random: np.random.Generator, flip: bool, sigma: float = 0.0
+) -> np.ndarray:
     """Return a random crop of an image, perhaps mirrored, dequantised.
 
     Parameters
@@ -60,6 +67,8 @@ def view(pixels: np.ndarray, size: int, bits: int, random: np.random.Generator, 
         As in :func:`dequantise`.
     flip : bool
         Whether to mirror left and right every other time.
+    sigma : float
+        As in :func:`dequantise`.
 
     Returns
     -------
@@ -69,7 +78,7 @@ def view(pixels: np.ndarray, size: int, bits: int, random: np.random.Generator, 
     left = int(random.integers(pixels.shape[1] - size + 1))
     mirrored = bool(random.integers(2))
     crop = pixels[top : top + size, left : left + size]
-    return dequantise(crop[:, ::-1] if flip and mirrored else crop, bits, random)
+    return dequantise(crop[:, ::-1] if flip and mirrored else crop, bits, random, sigma)
 
 
 def to_images(views: Sequence[np.ndarray]) -> Tensor:
@@ -90,10 +99,12 @@ class Sampler:
         Side of the crops, and bits a pixel value.
     seed : int
         Seed of order, crops, flips and noise.
+    sigma : float
+        Standard deviation of Gaussian noise that is added.
     """
 
-    def __init__(self, store: ImageStore, size: int, bits: int, seed: int) -> None:
-        self.store, self.size, self.bits, self.seed = store, size, bits, seed
+    def __init__(self, store: ImageStore, size: int, bits: int, seed: int, sigma: float = 0.0) -> None:
+        self.store, self.size, self.bits, self.seed, self.sigma = store, size, bits, seed, sigma
         self._epoch = -1
         self._order = np.arange(0)
 
@@ -110,7 +121,8 @@ class Sampler:
         views = []
         for position in range(start, start + count):
             random = generator(self.seed, VIEW, position)
-            views.append(view(self.store[self.index(position)], self.size, self.bits, random, True))
+            pixels = self.store[self.index(position)]
+            views.append(view(pixels, self.size, self.bits, random, True, self.sigma))
         return to_images(views)
 
 

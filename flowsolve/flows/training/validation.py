@@ -24,7 +24,9 @@ TEMPERATURES = (0.7, 1.0)
 
 
 @torch.no_grad()
-def validation_bits(glow: Glow, store: ImageStore, size: int, bits: int, batch: int, world: World) -> float:
+def validation_bits(
+    glow: Glow, store: ImageStore, size: int, bits: int, batch: int, world: World, sigma: float = 0.0
+) -> float:
     """Return the mean bits a dimension of a store's images, the same noise every time.
 
     Parameters
@@ -39,6 +41,8 @@ def validation_bits(glow: Glow, store: ImageStore, size: int, bits: int, batch: 
         Images at once.
     world : World
         The processes that share the work.
+    sigma : float
+        Standard deviation of Gaussian noise that is added to the images.
 
     Returns
     -------
@@ -48,7 +52,8 @@ def validation_bits(glow: Glow, store: ImageStore, size: int, bits: int, batch: 
     module = BitsPerDim(glow, bits)
     total, mine = 0.0, range(world.rank, len(store), world.size)
     for start in range(0, len(mine), batch):
-        views = [view(store[i], size, bits, generator(0, VALIDATION, i), False) for i in mine[start:][:batch]]
+        chosen = mine[start:][:batch]
+        views = [view(store[i], size, bits, generator(0, VALIDATION, i), False, sigma) for i in chosen]
         total += float(module(to_images(views).to(world.device)).double().sum())
     return world.sum([total])[0] / len(store)
 

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from flowsolve.flows import Glow, GlowConfig
 from flowsolve.flows.training.likelihood import BitsPerDim, bits_per_dim
 
 
@@ -24,6 +25,24 @@ def test_value_and_gradient_are_those_of_the_network(make_tiny, coupling, split_
             assert one is None and other is None
         else:
             torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"border": 1, "last_steps": 1},
+        {"changed": "first", "shift": "after", "scale_offset": 0.1, "split_prior": "standard"},
+    ],
+)
+def test_variants_of_other_programs_have_the_same_value(fields):
+    config = GlowConfig(levels=2, steps=2, hidden=4, coupling="affine", **fields)
+    glow, generator = Glow(config).double(), torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in glow.parameters():
+            parameter += 0.05 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+    x = torch.rand(3, 3, 8, 8, dtype=torch.float64, generator=generator)
+    expected = bits_per_dim(glow.log_prob(x), 192, 8)
+    torch.testing.assert_close(BitsPerDim(glow, 8)(x), expected, rtol=1e-10, atol=1e-10)
 
 
 def test_bfloat16_stays_close(make_tiny):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from flowsolve.linesearch import armijo, initial_step, strong_wolfe
 from flowsolve.objectives import Evaluation
+from flowsolve.solvers.searches import armijo, initial_step, strong_wolfe
 from flowsolve.tally import Tally
 
 

@@ -1,0 +1,106 @@
+"""``flowsolve check-prior``: whether a prior is in order, and suits the images it is to be used on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import ArgumentError
+from .options import DataType, Device, Seed, Threads
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..flows import FlowPrior
+
+TEMPERATURES = (0.7, 1.0)
+"""Of the samples that are looked at where no images are given."""
+
+SIDE = 64
+"""About the height and width of those samples, where the prior takes any size."""
+
+
+def check_prior(
+    prior: Annotated[str, typer.Argument(help="Name (see `list priors`) or .safetensors file.")],
+    image: Annotated[
+        list[Path] | None,
+        typer.Option(help="Image, folder or zip to look at instead of samples; repeatable."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Look at no more images of each --image.")] = None,
+    samples: Annotated[int, typer.Option(help="Samples at each temperature, without images.")] = 4,
+    device: Device = "cpu",
+    dtype: DataType = "float32",
+    seed: Seed = 0,
+    threads: Threads = None,
+) -> None:
+    """Check a prior: round trips, typical set, density, precision; on samples or on images.
+
+    Exit code 0 if all is well, 1 if a problem is found, 2 for a bad argument.
+    """
+    import torch
+
+    from ..flows import health, load_prior
+    from .pipeline import DTYPES
+
+    if dtype not in DTYPES:
+        raise ArgumentError("dtype", repr(dtype), " or ".join(DTYPES))
+    if threads is not None:
+        torch.set_num_threads(threads)
+    flow = load_prior(prior, device=device, dtype=DTYPES[dtype])
+    print(f"{flow!r}, {flow.config.coupling} couplings, sha256 {flow.sha256[:12]}")
+    batches = _images(flow, image, limit) if image else _samples(flow, samples, seed)
+    found = 0
+    for title, x, temperature in batches:
+        report = health(flow, x, temperature)
+        problems = report.problems()
+        found += len(problems)
+        print(f"\n{title}\n{report}")
+        for problem in problems:
+            print(f"PROBLEM: {problem}")
+    print(f"\n{found or 'no'} problem{'' if found == 1 else 's'} found")
+    if found:
+        raise typer.Exit(1)
+
+
+def _samples(prior: FlowPrior, count: int, seed: int) -> Iterator[tuple[str, torch.Tensor, float]]:
+    if prior.any_size:
+        side = -(-SIDE // prior.config.multiple) * prior.config.multiple
+        prior = prior.at_size(side, side)
+    if count < 1:
+        raise ArgumentError("samples", count, "an integer >= 1")
+    for temperature in TEMPERATURES:
+        yield f"samples at temperature {temperature:g}", prior.sample(count, seed, temperature), temperature
+
+
+def _images(
+    prior: FlowPrior, paths: list[Path], limit: int | None
+) -> Iterator[tuple[str, torch.Tensor, float]]:
+    """Yield the images of each path; for a prior of any size their middle, of sides it takes."""
+    import torch
+
+    from ..images import read_images
+
+    if prior.config.channels != 3:
+        raise ArgumentError(
+            "prior", f"{prior.name}, of {prior.config.channels} channels", "a prior of RGB images"
+        )
+    for path in paths:
+        found = read_images([path], limit=limit, size=prior.config.size, argument="image").x
+        x = torch.as_tensor(found).to(device=prior.device, dtype=prior.dtype)
+        if prior.any_size:
+            x = _crop(x, prior.config.multiple, path)
+        yield str(path), x, 1.0
+
+
+def _crop(x: torch.Tensor, multiple: int, path: Path) -> torch.Tensor:
+    sides = x.shape[-2:]
+    height, width = (side - side % multiple for side in sides)
+    if not (height and width):
+        raise ArgumentError(
+            "image", f"{path} of {sides[1]}x{sides[0]} (width x height)", f"at least {multiple}x{multiple}"
+        )
+    top, left = (sides[0] - height) // 2, (sides[1] - width) // 2
+    return x[..., top : top + height, left : left + width]

@@ -1,0 +1,170 @@
+"""What a request minimises, by what, from where and until when: its own choices, or those of a preset."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .. import initialise, presets, tasks
+from ..discrepancy_principle import discrepancy
+from ..errors import ArgumentError
+from ..flows import FlowPrior
+from ..multiple_starts import MultiStart, widened
+from ..objectives import FORMULATIONS, Objective
+from ..problem import InverseProblem
+from ..result import Result
+from ..solvers import Continuation, Solver, make_solver
+
+if TYPE_CHECKING:
+    from .pipeline import Request
+
+#: Iterations where nothing is said.
+ITERATIONS = 400
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be done.
+
+    Attributes
+    ----------
+    problem : InverseProblem
+        The problem, on the prior's device and in its dtype.
+    objective : Objective
+        What is minimised; of several starts, a batch with every image once for each.
+    reported : Objective
+        The objective of the images alone, for the summary.
+    solver, start, limits
+        As `flowsolve.run.Run` takes them.
+    start_name : str
+        What to call the start.
+    finish : callable
+        Turns the run's result into that of the images.
+    """
+
+    problem: InverseProblem
+    objective: Objective
+    reported: Objective
+    solver: Solver
+    start: initialise.Start
+    start_name: str
+    limits: dict[str, Any]
+    finish: Callable[[Result], Result]
+
+
+def make_job(request: Request, task: tasks.Task, problem: InverseProblem, prior: FlowPrior) -> Job:
+    """Return the run that was asked for; with ``--lam discrepancy`` the weights are searched here."""
+    limits: dict[str, Any] = {
+        "max_iter": ITERATIONS if request.max_iter is None else request.max_iter,
+        "max_evaluations": request.max_evaluations,
+        "max_seconds": request.max_seconds,
+        "rtol": 1e-7,
+    }
+    if request.preset is not None:
+        return _preset_job(request, problem, prior, limits)
+    lam = checked_lam(request.lam)
+    searched = lam == "discrepancy"
+    formulation = FORMULATIONS[request.formulation]
+    objective = formulation(problem, prior, phi=request.phi, lam="map" if searched else lam)
+    name = task.starts[request.formulation] if request.init is None else request.init
+    start = _start(name, objective, request.seed)
+    solver = make_solver(request.solver)
+    if searched:
+        objective = discrepancy(objective, solver, start, **limits).objective
+    factors = continuation_factors(request.continuation)
+    if factors is not None:
+        solver = Continuation(solver, factors=factors)
+    alone = objective.problem
+    if request.restarts == 1:
+        return Job(alone, objective, objective, solver, start, name, limits, lambda result: result)
+    starts: list[str | initialise.Start | torch.Tensor] = [start, *["random"] * (request.restarts - 1)]
+    wide, joined, share = widened(objective, starts, request.seed, request.max_evaluations)
+
+    def finish(result: Result) -> Result:
+        return MultiStart.from_result(result, joined.name).best
+
+    limits |= {"max_evaluations": share}
+    return Job(alone, wide, objective, solver, joined, joined.name, limits, finish)
+
+
+def check_job(request: Request) -> None:
+    """Check what needs neither the prior nor the images."""
+    checked_lam(request.lam)
+    factors = continuation_factors(request.continuation)
+    if factors is not None:
+        Continuation(factors=factors)
+    if request.preset is None:
+        return
+    presets.registry.get(request.preset, "preset").protocol(preset_task(request), request.formulation)
+    default = {f.name: f.default for f in dataclasses.fields(request)}
+    decided = ["phi", "lam", "solver", "init", "restarts", "continuation"]
+    # What was measured says itself how: the options of the task are about that.
+    decided += [] if request.measured else ["kernel_size", "missing", "box", "mask", "kernel"]
+    for name in decided:
+        if getattr(request, name) != default[name]:
+            given = f"one together with the preset {request.preset}"
+            raise ArgumentError(name.replace("_", "-"), given, "none; the preset decides it")
+
+
+def preset_task(request: Request) -> str:
+    """Return the name that presets have for the task."""
+    if request.task != "super-resolution":
+        return request.task
+    return f"super-resolution-{2 if request.factor is None else request.factor}"
+
+
+def continuation_factors(text: str | None) -> list[float] | None:
+    """Return the numbers of ``--continuation``."""
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ArgumentError(
+            "continuation", repr(text), "numbers > 0 divided by commas, for example 100,10"
+        ) from None
+
+
+def checked_lam(text: str) -> float | str:
+    """Return "map" or "discrepancy", or the number that was written."""
+    if text in ("map", "discrepancy"):
+        return text
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise ArgumentError("lam", repr(text), "map, discrepancy, or a finite number >= 0")
+    return number
+
+
+def _preset_job(request: Request, problem: InverseProblem, prior: FlowPrior, limits: dict[str, Any]) -> Job:
+    assert request.preset is not None
+    key = preset_task(request)
+    plan = presets.plan(request.preset, key, request.formulation, problem, prior, seed=request.seed)
+    limits |= {"rtol": None}
+    if request.max_iter is None:
+        limits |= {"max_iter": plan.iterations}
+    o = plan.objective
+    return Job(o.problem, o, o, plan.solver, plan.start, plan.start.name, limits, presets.last_iterate)
+
+
+def _start(name: str, objective: Objective, seed: int) -> initialise.Start:
+    """Return the start, refused if F is not finite there: an earlier run must not be replaced for nothing."""
+    start = initialise.make_start(name, objective.problem, objective.prior, seed=seed)
+    with torch.no_grad():
+        if start.z is not None:
+            u = objective.from_latent(start.z)
+        else:
+            assert start.x is not None
+            u = objective.from_image(start.x)
+        finite = torch.isfinite(objective.value(u))
+    if not finite.all():
+        given = f"{name!r}, from which F is not finite for {int((~finite).sum())} of {len(finite)} images"
+        raise ArgumentError("init", given, "a start with finite F, for example total-variation or zeros")
+    return start

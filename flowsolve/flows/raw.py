@@ -1,0 +1,47 @@
+"""A flow with its split outputs as they are, not standardised: the latents of Oberlin & Verm's code.
+
+A level puts out values whose mean and deviation the flow predicts; `FlowPrior` standardises them, so that its
+latents are standard normal. Without that step the map is still invertible, with the same couplings.
+"""
+
+from __future__ import annotations
+
+import copy
+
+from .checkpoints import PriorCard
+from .config import GlowConfig
+from .prior import FlowPrior
+
+PREFIX = "raw:"
+"""Before the name or path of a prior: the same flow with raw latents."""
+
+
+def raw_prior(prior: FlowPrior) -> FlowPrior:
+    """Return the flow of a prior whose latents are the levels' raw outputs.
+
+    Parameters
+    ----------
+    prior : FlowPrior
+        A prior; one whose split priors are standard normal has raw latents already.
+
+    Returns
+    -------
+    FlowPrior
+        Named, and found by `load_prior`, as the given one with ``raw:`` before it.
+    """
+    if prior.config.split_prior == "standard":
+        return prior
+    glow = copy.deepcopy(prior.glow)
+    options = prior.config.model_dump() | {"split_prior": "standard"}
+    glow.config = GlowConfig(**options)
+    for level in glow.levels:
+        level.split_prior = None  # type: ignore[assignment]
+    raw = FlowPrior(
+        glow,
+        name=PREFIX + prior.name,
+        source=None if prior.source is None else PREFIX + prior.source,
+        card=PriorCard(terms=prior.card.terms),
+        device=prior.device,
+        dtype=prior.dtype,
+    )
+    return raw if prior.config.size is not None or prior.any_size else raw.at_size(*prior.image_shape[1:])

@@ -1,0 +1,40 @@
+"""What may be given as the weight lam of the prior term: one number for all images, or one for each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import torch
+
+from ..errors import ArgumentError
+
+#: What `checked_weight` takes.
+Weight: TypeAlias = float | Sequence[float] | np.ndarray | torch.Tensor
+
+ACCEPTED = "'map' or a finite number >= 0, or one for each image"
+
+
+def checked_weight(lam: Weight | str, n_images: int, device: torch.device) -> float | torch.Tensor:
+    """Return one weight as a float, or weights of images as a tensor of shape (n_images,), float64.
+
+    Raises
+    ------
+    ArgumentError
+        If a weight is not a finite number >= 0, or there is not one for each image.
+    """
+    if isinstance(lam, list | tuple | np.ndarray | torch.Tensor):
+        weights = torch.as_tensor(lam, dtype=torch.float64, device=device).detach()
+        if tuple(weights.shape) != (n_images,):
+            given = f"weights of shape {tuple(weights.shape)}"
+            raise ArgumentError("lam", given, f"one number, or one for each of the {n_images} images")
+        if not (torch.isfinite(weights).all() and (weights >= 0).all()):
+            raise ArgumentError("lam", weights.tolist(), ACCEPTED)
+        return weights
+    if isinstance(lam, bool) or not isinstance(lam, int | float | np.number):
+        raise ArgumentError("lam", repr(lam), ACCEPTED)
+    if not (math.isfinite(lam) and lam >= 0):
+        raise ArgumentError("lam", repr(lam), ACCEPTED)
+    return float(lam)

@@ -1,0 +1,78 @@
+"""``flowsolve check-prior``: what it prints and returns."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import make_tiny_prior
+from PIL import Image
+
+from flowsolve.cli import main
+from flowsolve.flows import FlowPrior, Glow, GlowConfig, save_prior
+
+
+@pytest.fixture
+def run(capsys):
+    def call(*arguments):
+        code = main(["check-prior", *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def any_size(tmp_path):
+    path = tmp_path / "any.safetensors"
+    save_prior(path, FlowPrior(Glow(GlowConfig(image_size=None, levels=2, steps=1, hidden=4), seed=1)))
+    return path
+
+
+def test_a_sound_prior_on_its_own_samples(run, tmp_path):
+    glow = make_tiny_prior().glow
+    with torch.no_grad():
+        # Images of less contrast than noise, as of a flow that was trained.
+        glow.levels[0].steps[0].actnorm.log_scale.add_(2.5)
+    save_prior(tmp_path / "sound.safetensors", FlowPrior(glow))
+    code, out, _ = run(tmp_path / "sound.safetensors", "--samples", 3)
+    assert code == 0 and out.endswith("\nno problems found\n")
+    assert "samples at temperature 0.7\n3 images, float32" in out and "samples at temperature 1\n" in out
+
+
+def test_images_that_the_prior_does_not_know_are_a_problem(run, prior_file, tmp_path):
+    Image.fromarray(np.full((8, 8, 3), 255, np.uint8)).save(tmp_path / "white.png")
+    code, out, _ = run(prior_file, "--image", tmp_path / "white.png", "--dtype", "float64")
+    problems = [line for line in out.splitlines() if line.startswith("PROBLEM: 1 of 1 images (number 0): ")]
+    assert code == 1 and out.endswith(f"\n{len(problems)} problem{'s' * (len(problems) > 1)} found\n")
+    assert any("bits a dimension are more than those of uniform noise" in line for line in problems)
+
+
+def test_several_folders_and_a_limit(run, prior_file, photographs):
+    _, out, _ = run(prior_file, "--image", photographs, "--image", photographs / "photo0.png", "--limit", 2)
+    assert "2 images" in out and "1 image, " in out and "temperature" not in out
+
+
+def test_a_prior_of_any_size(run, any_size, tmp_path):
+    code, out, _ = run(any_size, "--samples", 1)
+    assert "any size" in out and code in (0, 1)
+    Image.fromarray(np.zeros((11, 14, 3), np.uint8)).save(tmp_path / "odd.png")
+    assert "odd.png\n1 image, " in run(any_size, "--image", tmp_path / "odd.png")[1]
+    Image.fromarray(np.zeros((11, 3, 3), np.uint8)).save(tmp_path / "thin.png")
+    code, _, err = run(any_size, "--image", tmp_path / "thin.png")
+    assert code == 2 and "thin.png of 3x11 (width x height); accepted: at least 4x4" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nobody"], "nobody"),
+        (["{file}", "--samples", "0"], "samples: got 0; accepted: an integer >= 1"),
+        (["{file}", "--dtype", "float16"], "dtype: got 'float16'; accepted: float32 or float64"),
+        (["{file}", "--image", "nothing.png"], "nothing.png"),
+        (["{file}", "--image", "{wrong}"], "wrong.png"),
+        (["{wrong}"], "wrong.png"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_code_2(run, prior_file, tmp_path, arguments, message):
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "wrong.png")
+    words = [word.format(file=prior_file, wrong=tmp_path / "wrong.png") for word in arguments]
+    code, _, err = run(*words)
+    assert code == 2 and message in err and err.count("\n") == 1

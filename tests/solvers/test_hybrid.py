@@ -1,0 +1,133 @@
+import numpy as np
+import pytest
+import torch
+from helpers import make_problem
+
+import flowsolve as fs
+from flowsolve import operators as ops
+from flowsolve.errors import ArgumentError, UnsupportedError
+from flowsolve.functionals import Box
+from flowsolve.solvers import LBFGS, Hybrid
+from flowsolve.solvers.hybrid import IMAGES, LATENTS, both_spaces
+
+FORMULATIONS = (fs.Analysis, fs.Synthesis)
+QUICK = {"window": 4, "probe": 3, "patience": 6}
+
+
+@pytest.mark.parametrize("phi", ["latent", "nll", "typical"])
+@pytest.mark.parametrize("formulation", FORMULATIONS)
+def test_both_spaces_have_one_objective_and_share_the_counts(formulation, phi, tiny_prior, problem):
+    objective = formulation(problem, tiny_prior, phi=phi)
+    analysis, synthesis = both_spaces(objective)
+    assert objective in (analysis, synthesis)
+    z = torch.randn(3, tiny_prior.n, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        synthesis.value(z), analysis.value(tiny_prior.decode(z)), rtol=1e-10, atol=1e-9
+    )
+    assert analysis.tally is synthesis.tally
+
+
+@pytest.mark.parametrize("memory", ["keep", "empty"])
+@pytest.mark.parametrize("phi", ["latent", "nll"])
+@pytest.mark.parametrize("formulation", FORMULATIONS)
+def test_f_never_rises_and_both_spaces_are_used(formulation, phi, memory, tiny_prior, problem):
+    objective = formulation(problem, tiny_prior, phi=phi)
+    result = fs.solve(objective, "hybrid", max_iter=40, rtol=None, memory=memory, **QUICK)
+    values, space = result.trace["value"], result.trace["space"]
+    assert (np.diff(values, axis=0) <= 0).all()
+    assert set(np.unique(space)) == {IMAGES, LATENTS}
+    u = result.x if formulation is fs.Analysis else result.z
+    np.testing.assert_allclose(objective.value(u).numpy(), result.value, rtol=1e-9)
+    torch.testing.assert_close(tiny_prior.decode(result.z), result.x, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("first", "formulation"), [("images", fs.Analysis), ("latents", fs.Synthesis)])
+def test_before_the_first_trial_it_is_the_inner_solver(first, formulation, tiny_prior, problem):
+    objective = formulation(problem, tiny_prior, phi="latent")
+    alone = fs.solve(objective, "lbfgs", max_iter=12, rtol=None)
+    hybrid = fs.solve(objective, "hybrid", max_iter=12, rtol=None, first=first, patience=1000)
+    np.testing.assert_array_equal(hybrid.trace["value"], alone.trace["value"])
+    torch.testing.assert_close(hybrid.x, alone.x, rtol=0, atol=0)
+    np.testing.assert_array_equal(hybrid.counts["evaluations"], alone.counts["evaluations"])
+
+
+def test_images_of_a_batch_choose_for_themselves_as_they_would_alone(tiny_prior):
+    operator = ops.Mask.random(missing=0.4, dim_shape=(3, 8, 8), seed=1, n_images=3)
+    problem = make_problem(operator)
+    # The trials of images differ where their line searches do: the budget between trials counts evaluations.
+    start = torch.rand(3, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    start[1:] = problem.y[1:]
+    options = {"max_iter": 40, "rtol": None, "first": "images", **QUICK}
+    together = fs.solve(fs.Analysis(problem, tiny_prior), "hybrid", start, **options)
+    space = together.trace["space"]
+    assert (space != space[:, :1]).any()
+    for i in range(3):
+        objective = fs.Analysis(problem.select([i]), tiny_prior)
+        alone = fs.solve(objective, "hybrid", start[i : i + 1], **options)
+        np.testing.assert_array_equal(alone.trace["space"][:, 0], space[:, i])
+        np.testing.assert_allclose(alone.value[0], together.value[i], rtol=1e-7)
+        assert alone.counts["evaluations"][0] == together.counts["evaluations"][i]
+
+
+def test_it_ends_where_neither_space_has_a_step_left(tiny_prior, problem):
+    objective = fs.Analysis(problem, tiny_prior, phi="latent", lam=0.1)
+    result = fs.solve(objective, "hybrid", max_iter=2000, rtol=None, **QUICK)
+    assert result.status == ["stalled"] * 3
+    alone = fs.solve(objective, "lbfgs", max_iter=2000, rtol=None)
+    assert (result.value <= alone.value * (1 + 1e-6)).all()
+
+
+def test_noiseless_synthesis_keeps_the_measured_values(tiny_prior):
+    problem = make_problem(sigma=0.0)
+    objective = fs.Synthesis(problem, tiny_prior)
+    result = fs.solve(objective, "hybrid", max_iter=15, rtol=None, **QUICK)
+    torch.testing.assert_close(problem.operator.apply(result.x), problem.y, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("at", [5, 9, 14])
+def test_a_recorded_run_continues_bit_by_bit(at, tiny_prior, problem, tmp_path):
+    objective = fs.Analysis(problem, tiny_prior)
+    whole = fs.solve(objective, "hybrid", max_iter=20, rtol=None, **QUICK)
+
+    def stop(progress):
+        if progress.iteration == at:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "run.h5"
+    with pytest.raises(KeyboardInterrupt):
+        fs.solve(
+            objective,
+            "hybrid",
+            max_iter=20,
+            rtol=None,
+            record=path,
+            checkpoint_seconds=0,
+            callback=stop,
+            **QUICK,
+        )
+    result = fs.resume(path, prior=tiny_prior)
+    torch.testing.assert_close(result.x, whole.x, rtol=0, atol=0)
+    for name in ("value", "space", "evaluations"):
+        np.testing.assert_array_equal(result.trace[name], whole.trace[name])
+
+
+def test_objectives_without_two_formulations_are_refused(tiny_prior, problem):
+    hard = fs.Analysis(make_problem(sigma=0.0), tiny_prior)
+    with pytest.raises(
+        UnsupportedError, match=r"hard constraint.*give a number for lam, or use one of .*lbfgs"
+    ):
+        fs.solve(hard, "hybrid")
+    extra = fs.Analysis(problem, tiny_prior, extra=Box(0, 1))
+    with pytest.raises(UnsupportedError, match=r"solvers that take it: .*'forward_backward'"):
+        fs.solve(extra, "hybrid")
+
+
+def test_options_are_checked_and_recorded():
+    assert Hybrid(inner=LBFGS(history=5)).config()["inner"]["options"]["history"] == 5
+    assert Hybrid(inner={"name": "lbfgs", "options": {"history": 7}}).solver == LBFGS(history=7)
+    with pytest.raises(ArgumentError, match="memory: got 'lose'"):
+        Hybrid(memory="lose")
+    with pytest.raises(ArgumentError, match="did you mean 'lbfgs'"):
+        Hybrid(inner="lbfsg")
+    with pytest.raises(ArgumentError, match="window: got 0"):
+        Hybrid(window=0)
