@@ -6,7 +6,6 @@ from flowsolve.solvers.conformance import SolverConformance, assert_conforms, ch
 from flowsolve.solvers.conformance_problems import BREAKS_AT, FORMULATIONS, make_objective
 from flowsolve.solvers.searches import registry as searches
 
-
 FAULTS_IN_BOTH_SPACES = pytest.mark.xfail(
     reason="where the flow jumps or overflows, F of an iterate is not the same in both spaces", strict=True
 )
