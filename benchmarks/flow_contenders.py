@@ -73,10 +73,51 @@ def contenders(glow: Any, batch: int, device: str) -> dict[str, dict[str, Gradie
     for name, flow in flows.items():
         found["E"][name] = lambda flow=flow: pull(lambda leaves: flow.encode(leaves[0])[0], [x])
         found["D"][name] = lambda flow=flow: pull(lambda leaves: [flow.decode(leaves)[0]], latents)
-    # The plain implementation computes its log-determinant whether it is asked to or not.
-    found["E"]["plain"] = lambda: pull(lambda leaves: glow(leaves[0])[0], [x])
-    found["D"]["plain"] = lambda: pull(lambda leaves: [glow.inverse(leaves)[0]], latents)
+    found["E"]["plain"] = lambda: pull(lambda leaves: plain_encode(glow, leaves[0]), [x])
+    found["D"]["plain"] = lambda: pull(lambda leaves: [plain_decode(glow, leaves)], latents)
     return found
+
+
+def plain_encode(glow: Any, x: Tensor) -> list[Tensor]:
+    """Encode layer by layer, with everything computed at every call, also what nobody asked for."""
+    h, latents, log_det = x - 0.5, [], x.new_zeros(len(x))
+    for level in glow.levels:
+        h = F.pixel_unshuffle(h, 2)
+        positions = h.shape[-2] * h.shape[-1]
+        for step in level.steps:
+            norm = step.actnorm
+            h = norm.log_scale.exp()[:, None, None] * (h + norm.bias[:, None, None])
+            h = F.conv2d(h, step.conv1x1.weight()[:, :, None, None])
+            h, change = step.coupling(h)
+            log_det = log_det + positions * step.log_det_per_pixel() + change
+        kept, out = (None, h) if level.last else h.chunk(2, 1)
+        moments = level.moments(kept, (h.shape[-2], h.shape[-1]))
+        if moments is not None:
+            out = (out - moments[0]) * torch.exp(-moments[1])
+            log_det = log_det - moments[1].expand_as(out).sum(dim=(1, 2, 3))
+        latents.append(out)
+        h = kept
+    return latents
+
+
+def plain_decode(glow: Any, latents: list[Tensor]) -> Tensor:
+    """Decode in the same way."""
+    h, log_det = None, latents[0].new_zeros(len(latents[0]))
+    for level, latent in zip(reversed(glow.levels), reversed(latents), strict=True):
+        moments = level.moments(h, (latent.shape[-2], latent.shape[-1]))
+        if moments is not None:
+            log_det = log_det + moments[1].expand_as(latent).sum(dim=(1, 2, 3))
+            latent = moments[0] + latent * torch.exp(moments[1])
+        h = latent if h is None else torch.cat([h, latent], 1)
+        positions = h.shape[-2] * h.shape[-1]
+        for step in reversed(level.steps):
+            h, change = step.coupling.inverse(h)
+            h = F.conv2d(h, step.conv1x1.inverse_weight()[:, :, None, None])
+            norm = step.actnorm
+            h = torch.exp(-norm.log_scale)[:, None, None] * h - norm.bias[:, None, None]
+            log_det = log_det - positions * step.log_det_per_pixel() + change
+        h = F.pixel_shuffle(h, 2)
+    return h + 0.5
 
 
 def bare_convolutions(flow: Any, batch: int, size: tuple[int, int]) -> Gradient:

@@ -18,8 +18,8 @@ Contenders
 bare convolutions
     The couplings' convolutions and their transposes, nothing between them and nothing kept.
 plain
-    The trainable network itself: its 1x1 convolutions assembled at every call, ActNorm apart,
-    the log-determinant always computed. No gradients of weights.
+    The trainable network layer by layer: LU factors multiplied at every call, ActNorm apart, the
+    log-determinant always computed, in the layout NCHW. No gradients of weights.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class InPlaceSteps:
             if terms is not None:
                 log_scale = sum_image(step.rule.log_scale(out.chunk(2, 1)[0]))
                 terms.append(log_scale if forward else -log_scale)
-            b.copy_(step.rule.apply(b, out) if forward else step.rule.undo(b, out))
+            self._rescale(step, b, out, forward)
         if mode == "store":
             tape += [h, *hidden] if step.rule.affine else hidden[:2]
         elif mode == "checkpoint":
@@ -109,7 +109,21 @@ class InPlaceSteps:
         if not step.rule.affine:
             b.sub_(out) if forward else b.add_(out)
         else:
-            b.copy_(step.rule.undo(b, out) if forward else step.rule.apply(b, out))
+            InPlaceSteps._rescale(step, b, out, not forward)
+
+    @staticmethod
+    def _rescale(step: FrozenStep, b: Tensor, out: Tensor, forward: bool) -> None:
+        """Do in place what the rule's ``apply``, or its ``undo``, does in an affine coupling."""
+        s, t = out.chunk(2, 1)
+        scale = step.rule.scale(s)
+        if forward and step.rule.shift_after:
+            b.mul_(scale).add_(t)
+        elif forward:
+            b.add_(t).mul_(scale)
+        elif step.rule.shift_after:
+            b.sub_(t).div_(scale)
+        else:
+            b.div_(scale).sub_(t)
 
     @staticmethod
     def _affine_vjp(
@@ -123,8 +137,8 @@ class InPlaceSteps:
         """
         rule = step.rule
         s, t = out.chunk(2, 1)
-        scale = rule.scale(s)
         sigmoid = torch.sigmoid(s + SCALE_SHIFT)
+        scale = sigmoid + rule.offset if rule.offset else sigmoid
         rate = (1 - sigmoid) * (sigmoid / scale) if rule.offset else 1 - sigmoid
         b = rule.halves(h)[1]
         if forward and rule.shift_after:

@@ -38,9 +38,9 @@ class Placed:
         What the couplings' networks compute in: `dtype` (the default), or ``torch.bfloat16``,
         which is up to twice as fast. Encoder and decoder use the same networks and so remain
         each other's inverse, but of a map that is a little different: with the
-        bundled prior of faces the energies of photographs moved by 1e-4 of themselves at most and
-        their gradients by 6 % (median; 10 % at most), decoded images by less than 0.01, and an
-        image that is encoded and decoded comes back to 0.005 (to 1e-6 without); images far from
+        bundled prior of faces the energies of photographs moved by 4e-4 of themselves at most and
+        their gradients by 7 % (median; 11 % at most), decoded samples by less than 0.01, and an
+        image that is encoded and decoded comes back to 0.011 (to 3e-6 without); images far from
         the prior move by more. Fit for the way to an optimum, not for its last digits.
     """
 
