@@ -23,7 +23,8 @@ from .prior import FlowPrior
 from .raw import PREFIX as RAW
 from .raw import raw_prior
 
-FACES64_SHA256 = "db355639744307f1c503d6f92f04a94b4ca97155d3b6ea6fb4098b649fb556e5"
+FACES64_SHA256 = "0a9cd01e64bb9074085b47e59a495f321e515fe08ec37510ca3ce310ca5e0477"
+FACES64_AFFINE_SHA256 = "db355639744307f1c503d6f92f04a94b4ca97155d3b6ea6fb4098b649fb556e5"
 NATURAL_SHA256 = "bf89f8e7f8ef95a308706ea3590008a9129dabc8afa23a87d2af737e75a06525"
 
 _log = logging.getLogger("flowsolve")
@@ -128,6 +129,13 @@ def _tell_terms(name: str, terms: str) -> None:
 def faces64(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> FlowPrior:
     """Aligned faces, 64x64 RGB (Glow, 4 levels of 8 steps; non-commercial research use)."""
     return _prior(_bundled("faces64", FACES64_SHA256), "faces64", "faces64", device, dtype)
+
+
+@register_prior("faces64-affine")
+def faces64_affine(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> FlowPrior:
+    """Aligned faces, 64x64 RGB, of higher likelihood and slower (affine; non-commercial research use)."""
+    checkpoint = _bundled("faces64-affine", FACES64_AFFINE_SHA256)
+    return _prior(checkpoint, "faces64-affine", "faces64-affine", device, dtype)
 
 
 @register_prior("natural")

@@ -39,6 +39,7 @@ def test_every_descent_conforms_with_every_search_it_takes(name, search):
 @pytest.mark.parametrize(
     ("name", "options"),
     [
+        ("lbfgs", {"scaling": "levels"}),
         ("momentum", {"variant": "nesterov"}),
         ("nonlinear_cg", {"beta": "polak-ribiere"}),
         ("gauss_newton", {"preconditioner": "lbfgs", "cg_iterations": 4}),
