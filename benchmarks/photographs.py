@@ -98,8 +98,9 @@ def choose(task: str, batches: list[torch.Tensor], prior: Any, how: Restorer) ->
         w: mean(total_variation(p, w) for p in problems) for w in (TV_WEIGHTS if noisy else TV_WEIGHTS[:1])
     }
     tv = max(tv_scores, key=lambda w: tv_scores[w])
+    starts = [total_variation(p, tv) for p in problems]
     lam_scores = {
-        f: mean(restore(p, prior, f, how, total_variation(p, tv)).x for p in problems)
+        f: mean(restore(p, prior, f, how, s).x for p, s in zip(problems, starts, strict=True))
         for f in (LAM_FACTORS if noisy else (1.0,))
     }
     factor = max(lam_scores, key=lambda f: lam_scores[f])

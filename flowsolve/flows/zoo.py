@@ -128,26 +128,29 @@ def _tell_terms(name: str, terms: str) -> None:
 @register_prior("faces64")
 def faces64(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> FlowPrior:
     """Aligned faces, 64x64 RGB (Glow, 4 levels of 8 steps; non-commercial research use)."""
-    return _prior(_bundled("faces64", FACES64_SHA256), "faces64", "faces64", device, dtype)
+    return _bundled_prior("faces64", FACES64_SHA256, device, dtype)
 
 
 @register_prior("faces64-affine")
 def faces64_affine(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> FlowPrior:
     """Aligned faces, 64x64 RGB, of higher likelihood and slower (affine; non-commercial research use)."""
-    checkpoint = _bundled("faces64-affine", FACES64_AFFINE_SHA256)
-    return _prior(checkpoint, "faces64-affine", "faces64-affine", device, dtype)
+    return _bundled_prior("faces64-affine", FACES64_AFFINE_SHA256, device, dtype)
 
 
 @register_prior("natural")
 def natural(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> FlowPrior:
     """Photographs of any size, RGB (Glow, 4 levels of 8 steps; non-commercial research use)."""
-    return _prior(_bundled("natural", NATURAL_SHA256), "natural", "natural", device, dtype)
+    return _bundled_prior("natural", NATURAL_SHA256, device, dtype)
 
 
 def _is_path(name_or_path: str | os.PathLike[str]) -> bool:
     if not isinstance(name_or_path, str):
         return True
     return name_or_path.endswith(".safetensors") or "/" in name_or_path or os.sep in name_or_path
+
+
+def _bundled_prior(name: str, sha256: str, device: str | torch.device, dtype: torch.dtype) -> FlowPrior:
+    return _prior(_bundled(name, sha256), name, name, device, dtype)
 
 
 def _bundled(name: str, sha256: str) -> Checkpoint:

@@ -116,7 +116,7 @@ class Armijo(Search):
             u,
             evaluation,
             proposal.direction,
-            torch.where(torch.isfinite(proposal.first), proposal.first, trial),
+            proposal.first_or(trial),
             reference=memory.amax(1),
             sufficient_decrease=self.sufficient_decrease,
             max_trials=self.max_trials,

@@ -70,6 +70,10 @@ class Proposal:
     within: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]] | None = None
     damped: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]] | None = None
 
+    def first_or(self, trial: torch.Tensor) -> torch.Tensor:
+        """Return the step the descent would take by itself, or the search's `trial` where it knows none."""
+        return torch.where(torch.isfinite(self.first), self.first, trial)
+
 
 @dataclass(frozen=True)
 class Search(ABC):

@@ -49,9 +49,7 @@ class Fixed(Search):
         memory: torch.Tensor,
     ) -> tuple[SearchResult, torch.Tensor, torch.Tensor]:
         """Take the step."""
-        step = trial
-        if self.step_size is None:
-            step = torch.where(torch.isfinite(proposal.first), proposal.first, trial)
+        step = proposal.first_or(trial) if self.step_size is None else trial
         point = u + per_image(step, u) * proposal.direction
         new = objective.evaluate(point)
         return SearchResult(point, new, step, torch.ones_like(proposal.last_resort)), trial, memory

@@ -120,13 +120,12 @@ class StrongWolfe(Search):
         memory: torch.Tensor,
     ) -> tuple[SearchResult, torch.Tensor, torch.Tensor]:
         """Search from the descent's own step, or from the last one."""
-        first = torch.where(torch.isfinite(proposal.first), proposal.first, trial)
         found = strong_wolfe(
             objective,
             u,
             evaluation,
             proposal.direction,
-            first,
+            proposal.first_or(trial),
             sufficient_decrease=self.sufficient_decrease,
             curvature=self.curvature,
             max_trials=self.max_trials,
