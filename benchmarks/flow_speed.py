@@ -39,7 +39,8 @@ import torch
 from . import flow_contenders
 from .flow_contenders import BATCHES, DIRECTIONS, PEERS, Gradient, contenders, make_glow
 from .flow_memory import MODES, STEPS, measure_memory
-from .operators import importable, processor
+from .operators import importable
+from .reporting import processor
 
 BARE, OURS, PLAIN = "bare convolutions", "flowsolve float32", "plain"
 

@@ -24,6 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from operator_contenders import CONTENDERS, MAPS, ON_TORCH, OPERATORS, SIZES, data
+from reporting import processor
 
 OURS, BARE = "flowsolve", "torch (bare)"
 SECONDS = 0.02
@@ -213,15 +214,6 @@ def main(arguments: list[str] | None = None) -> int:
     (options.out / "operators.md").write_text(text + "\n", encoding="utf-8")
     print(text)
     return 0
-
-
-def processor() -> str:
-    """Return the name of the processor where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":
