@@ -19,6 +19,7 @@ _PUBLIC = {
     "degrade": "problem",
     "load_prior": "flows",
     "list_priors": "flows",
+    "import_prior": "flows.foreign",
     "solve": "driver",
     "iterate": "iteration",
     "multistart": "multiple_starts",
@@ -43,6 +44,7 @@ __all__ = [
     "__version__",
     "degrade",
     "discrepancy",
+    "import_prior",
     "iterate",
     "list_priors",
     "load_prior",
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     from .discrepancy_principle import discrepancy
     from .driver import solve
     from .flows import list_priors, load_prior, zoo
+    from .flows.foreign import import_prior
     from .iteration import iterate
     from .metrics import psnr, ssim
     from .multiple_starts import multistart

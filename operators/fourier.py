@@ -11,8 +11,9 @@ import numpy as np
 from ..arrays import Array, HostArray, namespace
 from ..errors import ArgumentError
 from .base import LinearOperator
-from .checks import as_finite, as_shape
-from .config import decode_array, encode_array, is_encoded_array
+from .checks import as_shape
+from .config import encode_array
+from .recipes import resolve_mask
 from .registration import register_operator
 
 
@@ -50,7 +51,7 @@ class Fourier(LinearOperator):
 
     def __init__(self, mask: Array | Mapping[str, Any], dim_shape: Sequence[int]) -> None:
         shape = as_shape(dim_shape, "dim_shape", 3)
-        host, self._recipe = _resolve(mask, shape)
+        host, self._recipe = resolve_mask(mask, shape, RECIPES)
         if host.ndim > 4 or not _fits(host.shape, shape):
             accepted = f"a shape that broadcasts to {shape}, or (N, ...) of that for N images"
             raise ArgumentError("mask", f"shape {host.shape}", accepted)
@@ -136,21 +137,6 @@ def _fits(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
         return np.broadcast_shapes(shape[-3:], target) == target
     except ValueError:
         return False
-
-
-def _resolve(mask: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, dict[str, Any] | None]:
-    """Return the weights from an array or a recipe, and the recipe if it was one."""
-    if is_encoded_array(mask):
-        return decode_array(mask), None
-    if not isinstance(mask, Mapping):
-        return as_finite(mask, "mask"), None
-    name, options = next(iter(mask.items())) if len(mask) == 1 else (None, None)
-    if name not in RECIPES or not isinstance(options, Mapping):
-        raise ArgumentError("mask", dict(mask), "an array, or {name: options} with name lines or points")
-    try:
-        return RECIPES[name](shape, **options), {str(name): dict(options)}
-    except TypeError as error:
-        raise ArgumentError("mask", error, f"the options of a {name} mask") from None
 
 
 def _check(acceleration: Any, seed: Any, n_images: Any) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 
 from ..arrays import Array
 from ..errors import ArgumentError
-from .checks import as_finite, as_pair, as_shape
-from .config import decode_array, encode_array, is_encoded_array
+from .checks import as_pair, as_shape
+from .config import encode_array
 from .diagonal import Diagonal
+from .recipes import resolve_mask
 from .registration import register_operator
 
 
@@ -40,7 +41,7 @@ class Mask(Diagonal):
 
     def __init__(self, mask: Array | Mapping[str, Any], dim_shape: Sequence[int] | None = None) -> None:
         shape = None if dim_shape is None else as_shape(dim_shape, "dim_shape", 3)
-        host, self._recipe = _resolve(mask, shape)
+        host, self._recipe = resolve_mask(mask, shape, RECIPES)
         super().__init__(host, shape, "mask")
         per_image = host.reshape(host.shape[0], -1) if host.ndim == 4 else host.reshape(1, -1)
         empty = np.flatnonzero(~per_image.any(axis=1))
@@ -118,23 +119,6 @@ class Mask(Diagonal):
     def _options(self) -> dict[str, Any]:
         mask = encode_array(self.mask) if self._recipe is None else self._recipe
         return {"mask": mask, "dim_shape": list(self.dim_shape)}
-
-
-def _resolve(mask: Any, shape: tuple[int, ...] | None) -> tuple[np.ndarray, dict[str, Any] | None]:
-    """Return the weights from an array or a recipe, and the recipe if it was one."""
-    if is_encoded_array(mask):
-        return decode_array(mask), None
-    if not isinstance(mask, Mapping):
-        return as_finite(mask, "mask"), None
-    name, options = next(iter(mask.items())) if len(mask) == 1 else (None, None)
-    if name not in RECIPES or not isinstance(options, Mapping):
-        raise ArgumentError("mask", dict(mask), "an array, or {name: options} with name random or box")
-    if shape is None:
-        raise ArgumentError("dim_shape", None, f"a shape (C, H, W), which a {name} mask needs")
-    try:
-        return RECIPES[name](shape, **options), {str(name): dict(options)}
-    except TypeError as error:
-        raise ArgumentError("mask", error, f"the options of a {name} mask") from None
 
 
 def _random(

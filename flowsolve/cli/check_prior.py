@@ -78,7 +78,7 @@ def _samples(prior: FlowPrior, count: int, seed: int) -> Iterator[tuple[str, tor
 def _images(
     prior: FlowPrior, paths: list[Path], limit: int | None
 ) -> Iterator[tuple[str, torch.Tensor, float]]:
-    """Yield the images of each path; for a prior of any size their middle, of sides it takes."""
+    """Yield the images of each path whole; a prior of any size reflects what it needs."""
     import torch
 
     from ..images import read_images
@@ -89,18 +89,4 @@ def _images(
         )
     for path in paths:
         found = read_images([path], limit=limit, size=prior.config.size, argument="image").x
-        x = torch.as_tensor(found).to(device=prior.device, dtype=prior.dtype)
-        if prior.any_size:
-            x = _crop(x, prior.config.multiple, path)
-        yield str(path), x, 1.0
-
-
-def _crop(x: torch.Tensor, multiple: int, path: Path) -> torch.Tensor:
-    sides = x.shape[-2:]
-    height, width = (side - side % multiple for side in sides)
-    if not (height and width):
-        raise ArgumentError(
-            "image", f"{path} of {sides[1]}x{sides[0]} (width x height)", f"at least {multiple}x{multiple}"
-        )
-    top, left = (sides[0] - height) // 2, (sides[1] - width) // 2
-    return x[..., top : top + height, left : left + width]
+        yield str(path), torch.as_tensor(found).to(device=prior.device, dtype=prior.dtype), 1.0

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..stopping import Progress as RunProgress
+from .line import Line
 
 
-class ProgressLine:
+class ProgressLine(Line):
     """A line on standard error while a run goes on; to be used in a ``with`` statement.
 
     Parameters
@@ -35,24 +33,7 @@ class ProgressLine:
         console: Console | None = None,
     ) -> None:
         self.max_iter, self.max_evaluations, self.max_seconds = max_iter, max_evaluations, max_seconds
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=12),
-            TextColumn("{task.fields[state]}"),
-            TimeRemainingColumn(compact=True),
-            console=console or Console(stderr=True),
-            refresh_per_second=4,
-        )
-        self._line = self._bar.add_task(label, total=1.0, state="starting")
-
-    def __enter__(self) -> ProgressLine:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
+        super().__init__(label, console, refresh_per_second=4)
 
     def update(self, progress: RunProgress) -> None:
         """Show the state after an iteration."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .line import Line
 from .options import Device, Seed, Threads
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def train(
     console.print(f"Prior: [bold]{escape(str(report.prior))}[/bold]")
 
 
-class ProgressBar:
+class ProgressBar(Line):
     """A line on standard error while a prior trains, with messages above it; use in a ``with`` statement.
 
     Parameters
@@ -101,26 +100,8 @@ class ProgressBar:
     def __init__(self, console: Console) -> None:
         import os
 
-        self.silent = os.environ.get("RANK", "0") != "0"
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=12),
-            TextColumn("{task.fields[state]}"),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            refresh_per_second=2,
-            disable=self.silent,
-        )
-        self._line = self._bar.add_task("train", total=1.0, state="starting")
-
-    def __enter__(self) -> ProgressBar:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
+        silent = os.environ.get("RANK", "0") != "0"
+        super().__init__("train", console, refresh_per_second=2, silent=silent)
 
     def reading(self, kept: int, skipped: int) -> None:
         """Show how many images have been decoded."""

@@ -9,7 +9,6 @@ derivatives of theirs, are right too. For tens of products at one point there is
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -133,7 +132,7 @@ class Energy:
             return self.prior.latent_energy(point, self.phi)[1]
         # Without the log-determinant an energy of latents needs no pass through the flow.
         self.prior.split_latent(point)
-        return latent_energy(point, self.phi, self.prior.latent_shapes).to(point.dtype)
+        return latent_energy(point, self.phi, self.prior.latent_sizes).to(point.dtype)
 
     def value_and_grad(self, point: Tensor) -> tuple[Tensor, Tensor]:
         """Return the energies (...) and the gradient of each, of the point's shape."""
@@ -192,13 +191,13 @@ class Energy:
         _vector(v, point)
         if self.over == "latents":
             self.prior.split_latent(point)
-            return energy_curvature(point, v, self.phi, self.prior.latent_shapes)
-        shapes = self.prior.config.latent_shapes((point.shape[-2], point.shape[-1]))
+            return energy_curvature(point, v, self.phi, self.prior.latent_sizes)
         z, pushed = jvp(self.prior.encode, point, v)
-        return vjp(self.prior.encode, point, energy_curvature(z, pushed, self.phi, shapes))[1]
+        sizes = self.prior.at_size(point.shape[-2], point.shape[-1]).latent_sizes
+        return vjp(self.prior.encode, point, energy_curvature(z, pushed, self.phi, sizes))[1]
 
 
-def energy_curvature(z: Tensor, v: Tensor, phi: str, shapes: Sequence[tuple[int, int, int]]) -> Tensor:
+def energy_curvature(z: Tensor, v: Tensor, phi: str, sizes: Sequence[int]) -> Tensor:
     """Return G v, G the Gauss-Newton matrix of an energy of latents without its log-determinant.
 
     Parameters
@@ -209,8 +208,8 @@ def energy_curvature(z: Tensor, v: Tensor, phi: str, shapes: Sequence[tuple[int,
         ``||z||^2`` has G = 2 I. ``typical`` is the sum over the levels of r^2 with
         r = (||z_l||^2 - n_l) / sqrt(2 n_l), and G is the sum of 2 grad r grad r^T: in each level
         4 z_l <z_l, v_l> / n_l.
-    shapes : sequence of (int, int, int)
-        Shape of each level's latent.
+    sizes : sequence of int
+        Number of values in each level's latent, finest first.
 
     Returns
     -------
@@ -219,8 +218,7 @@ def energy_curvature(z: Tensor, v: Tensor, phi: str, shapes: Sequence[tuple[int,
     """
     if phi != "typical":
         return 2 * v
-    sizes = [math.prod(shape) for shape in shapes]
-    parts = zip(z.split(sizes, -1), v.split(sizes, -1), sizes, strict=True)
+    parts = zip(z.split(list(sizes), -1), v.split(list(sizes), -1), sizes, strict=True)
     along = [(a, 4 / n * (a * b).sum(-1, keepdim=True, dtype=torch.float64)) for a, b, n in parts]
     return torch.cat([factor.to(a.dtype) * a for a, factor in along], -1)
 

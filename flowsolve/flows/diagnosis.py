@@ -51,7 +51,8 @@ class Health:
     log_det : numpy.ndarray, shape (N,)
         log|det J_E(x)|.
     bits_per_dim : numpy.ndarray, shape (N,)
-        Negative log-density in bits a dimension, of images of so many bits as the prior was trained for.
+        Negative log-density in bits a dimension (of `n`), of images of so many bits as the prior was
+        trained for.
     precision : numpy.ndarray, shape (N,)
         Difference of the ``nll`` energy in float32 and float64, relative to it, or to n if that is larger.
     finite : numpy.ndarray, shape (N,), bool
@@ -59,7 +60,7 @@ class Health:
     bits : int
         Bits a value of the training images.
     n : int
-        Values in an image.
+        Values in a latent: those of an image, or of the reflected image where the prior reflects it.
     temperature : float
         Standard deviation of the latents that the images were drawn with; 1 for others.
     dtype : torch.dtype
@@ -173,7 +174,8 @@ def health(prior: FlowPrior, x: Tensor, temperature: float = 1.0) -> Health:
         for dtype in {torch.float32, torch.float64} - {prior.dtype}:
             energies[dtype] = prior.to(dtype=dtype).energy(x.to(dtype))
     single, double = energies[torch.float32].double(), energies[torch.float64]
-    size = x[0].numel()
+    # Where images are reflected, the density is that of the reflected ones, which have as many values as z.
+    size = z.shape[-1]
     norms = [level.flatten(1).double().square().mean(1) for level in prior.split_latent(z)]
     log_prob = log_det.double() - 0.5 * (z.double().square().sum(-1) + size * math.log(2 * math.pi))
     whole = torch.cat([z, back.flatten(1), again, torch.stack([log_det, single, double], 1)], 1)

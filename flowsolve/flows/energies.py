@@ -16,17 +16,13 @@ It depends on z alone, so it has the same value at an image and at its latent.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-#: Shapes of the levels' latents, finest first, as ``FlowPrior.latent_shapes`` gives them.
-Shapes = Sequence[tuple[int, int, int]]
 
-
-def latent_energy(z: Tensor, phi: str, shapes: Shapes) -> Tensor:
+def latent_energy(z: Tensor, phi: str, sizes: Sequence[int]) -> Tensor:
     """Return the energy of latents without the share of the log-determinant, summed in float64.
 
     Parameters
@@ -35,8 +31,8 @@ def latent_energy(z: Tensor, phi: str, shapes: Shapes) -> Tensor:
         Standardised latents (..., n).
     phi : {"latent", "nll", "typical"}
         ``latent`` and ``nll``: ‖z‖²; ``typical``: Σ (‖z_l‖² − n_l)² / (2 n_l) over the levels.
-    shapes : sequence of (int, int, int)
-        Shape of each level's latent.
+    sizes : sequence of int
+        Number of values in each level's latent, finest first, as ``FlowPrior.latent_sizes`` gives them.
 
     Returns
     -------
@@ -45,26 +41,26 @@ def latent_energy(z: Tensor, phi: str, shapes: Shapes) -> Tensor:
     """
     if phi != "typical":
         return z.square().sum(-1, dtype=torch.float64)
-    norms, sizes = _level_norms(z, shapes)
-    return ((norms - sizes).square() / (2 * sizes)).sum(-1)
+    norms, counts = _level_norms(z, sizes)
+    return ((norms - counts).square() / (2 * counts)).sum(-1)
 
 
-def latent_energy_grad(z: Tensor, phi: str, shapes: Shapes) -> Tensor:
+def latent_energy_grad(z: Tensor, phi: str, sizes: Sequence[int]) -> Tensor:
     """Return the gradient of `latent_energy` with respect to z, of its shape and dtype."""
     if phi != "typical":
         return 2 * z
-    norms, sizes = _level_norms(z, shapes)
-    return _spread(2 * (norms - sizes) / sizes, shapes).to(z.dtype) * z
+    norms, counts = _level_norms(z, sizes)
+    return _spread(2 * (norms - counts) / counts, sizes).to(z.dtype) * z
 
 
-def latent_energy_prox(v: Tensor, phi: str, shapes: Shapes, tau: Tensor) -> Tensor:
+def latent_energy_prox(v: Tensor, phi: str, sizes: Sequence[int], tau: Tensor) -> Tensor:
     """Return argmin over z of tau · energy(z) + ½‖z − v‖², in closed form.
 
     Parameters
     ----------
     v : Tensor
         Points (N, n).
-    phi, shapes
+    phi, sizes
         As for `latent_energy`.
     tau : Tensor, shape (N,), float64
         Step times weight, >= 0, of each image.
@@ -76,25 +72,23 @@ def latent_energy_prox(v: Tensor, phi: str, shapes: Shapes, tau: Tensor) -> Tens
     """
     if phi != "typical":
         return v / (1 + 2 * tau.to(v.dtype)[:, None])
-    norms, sizes = _level_norms(v, shapes)
+    norms, counts = _level_norms(v, sizes)
     length = norms.sqrt()
-    cubic, linear = 2 * tau[:, None] / sizes, 1 - 2 * tau[:, None]
+    cubic, linear = 2 * tau[:, None] / counts, 1 - 2 * tau[:, None]
     # Newton from above the root, where the cubic is increasing and convex, falls onto it monotonically.
-    root = torch.maximum(length, sizes.sqrt()) + 1
+    root = torch.maximum(length, counts.sqrt()) + 1
     for _ in range(60):
         root = root - (cubic * root**3 + linear * root - length) / (3 * cubic * root.square() + linear)
     factor = torch.where(length > 0, root / length.clamp(min=torch.finfo(torch.float64).tiny), 0.0)
-    return _spread(factor, shapes).to(v.dtype) * v
+    return _spread(factor, sizes).to(v.dtype) * v
 
 
-def _level_norms(z: Tensor, shapes: Shapes) -> tuple[Tensor, Tensor]:
-    """Return ‖z_l‖² of each level, (..., L), float64, and the levels' sizes, (L,)."""
-    counts = [math.prod(shape) for shape in shapes]
-    norms = [part.square().sum(-1, dtype=torch.float64) for part in z.split(counts, -1)]
-    return torch.stack(norms, -1), torch.tensor(counts, dtype=torch.float64, device=z.device)
+def _level_norms(z: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return ‖z_l‖² of each level, (..., L), float64, and the levels' sizes n_l, (L,), float64."""
+    norms = [part.square().sum(-1, dtype=torch.float64) for part in z.split(list(sizes), -1)]
+    return torch.stack(norms, -1), torch.tensor(sizes, dtype=torch.float64, device=z.device)
 
 
-def _spread(per_level: Tensor, shapes: Shapes) -> Tensor:
+def _spread(per_level: Tensor, sizes: Sequence[int]) -> Tensor:
     """Return numbers of levels, (..., L), repeated for every value of the level, (..., n)."""
-    counts = torch.tensor([math.prod(shape) for shape in shapes], device=per_level.device)
-    return per_level.repeat_interleave(counts, -1)
+    return per_level.repeat_interleave(torch.tensor(sizes, device=per_level.device), -1)

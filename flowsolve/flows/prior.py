@@ -114,12 +114,17 @@ class FlowPrior(Placed):
     @property
     def n(self) -> int:
         """Number of values in a latent: that in an image, or more where images are reflected."""
-        return sum(math.prod(shape) for shape in self.latent_shapes)
+        return sum(self.latent_sizes)
 
     @property
     def latent_shapes(self) -> list[tuple[int, int, int]]:
         """Shape of each level's latent, the finest level first."""
-        return self._latent_shapes(self._chosen_size())
+        return self.config.latent_shapes(padded_size(self._chosen_size(), self.config.multiple))
+
+    @property
+    def latent_sizes(self) -> list[int]:
+        """Number of values in each level's latent, the finest level first."""
+        return [math.prod(shape) for shape in self.latent_shapes]
 
     def at_size(self, height: int, width: int) -> FlowPrior:
         """Return a prior that takes any size, for images of this size.
@@ -247,13 +252,13 @@ class FlowPrior(Placed):
         ArgumentError
             If `z` is not a torch tensor of this length, dtype and device.
         """
-        shapes, accepted = self.latent_shapes, f"latents (..., {self.n})"
+        accepted = f"latents (..., {self.n})"
         self._check_tensor("z", z, accepted)
         if z.ndim == 0 or z.shape[-1] != self.n:
             raise ArgumentError("z", f"shape {tuple(z.shape)}", accepted)
         batch = z.shape[:-1] or (1,)
-        parts = z.split([math.prod(shape) for shape in shapes], -1)
-        return [part.reshape(*batch, *shape) for part, shape in zip(parts, shapes, strict=True)]
+        parts = z.split(self.latent_sizes, -1)
+        return [part.reshape(*batch, *shape) for part, shape in zip(parts, self.latent_shapes, strict=True)]
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Return the natural log-density (...) of images (..., C, H, W) in [0, 1]."""
@@ -313,8 +318,9 @@ class FlowPrior(Placed):
             If `phi` is another name, or as :meth:`check_image`.
         """
         if checked_phi(phi) != "nll":
-            shapes = self._latent_shapes((x.shape[-2], x.shape[-1]))
-            return latent_energy(self.encode(x), phi, shapes).to(x.dtype)
+            z = self.encode(x)
+            sizes = self.at_size(x.shape[-2], x.shape[-1]).latent_sizes
+            return latent_energy(z, phi, sizes).to(x.dtype)
         z, log_det = self.encode(x, log_det=True)
         return z.square().sum(-1) - 2 * log_det
 
@@ -341,7 +347,7 @@ class FlowPrior(Placed):
             If `phi` is another name, or as :meth:`decode`.
         """
         if checked_phi(phi) != "nll":
-            return self.decode(z), latent_energy(z, phi, self.latent_shapes).to(z.dtype)
+            return self.decode(z), latent_energy(z, phi, self.latent_sizes).to(z.dtype)
         x, log_det = self.decode(z, log_det=True)
         return x, z.square().sum(-1) + 2 * log_det
 
@@ -356,9 +362,6 @@ class FlowPrior(Placed):
         if size is not None:
             return f"height {size[0]} and width {size[1]}"
         return "height and width at least 1"
-
-    def _latent_shapes(self, size: tuple[int, int]) -> list[tuple[int, int, int]]:
-        return self.config.latent_shapes(padded_size(size, self.config.multiple))
 
     def _check_tensor(self, argument: str, value: object, accepted: str) -> None:
         if not isinstance(value, Tensor):

@@ -27,7 +27,8 @@ def raw_prior(prior: FlowPrior) -> FlowPrior:
     Returns
     -------
     FlowPrior
-        Named, and found by `load_prior`, as the given one with ``raw:`` before it.
+        Named, and found by `load_prior`, as the given one with ``raw:`` before it; on its device, in its
+        dtypes and with its memory mode.
     """
     if prior.config.split_prior == "standard":
         return prior
@@ -43,5 +44,7 @@ def raw_prior(prior: FlowPrior) -> FlowPrior:
         card=PriorCard(terms=prior.card.terms),
         device=prior.device,
         dtype=prior.dtype,
+        memory=prior.memory,
+        coupling_dtype=prior.coupling_dtype,
     )
     return raw if prior.config.size is not None or prior.any_size else raw.at_size(*prior.image_shape[1:])

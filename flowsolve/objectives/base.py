@@ -332,11 +332,11 @@ class Objective(ABC):
 
     def _energy(self, z: torch.Tensor) -> torch.Tensor:
         """Return φ as a function of the latent, the log-determinant apart, shape (N,), float64."""
-        return latent_energy(z, self.phi, self.prior.latent_shapes)
+        return latent_energy(z, self.phi, self.prior.latent_sizes)
 
     def _energy_grad(self, z: torch.Tensor) -> torch.Tensor:
         """Return the gradient of `_energy`, of the shape of z."""
-        return latent_energy_grad(z, self.phi, self.prior.latent_shapes)
+        return latent_energy_grad(z, self.phi, self.prior.latent_sizes)
 
     @abstractmethod
     def _noiseless_lam(self) -> float | None:

@@ -47,8 +47,9 @@ def flow_prox(
     from ..solvers.lbfgs import LBFGS
 
     sub = _Proximal(objective, v, tau)
-    # Along minus the gradient τ is never far too long, and it saves the probe of the curvature.
-    solver = LBFGS(history=iterations, step_size=1.0)
+    # Along minus the gradient τ is never far too long, and it saves the probe of the curvature. The quadratic
+    # bends alike in all directions: other units would only spoil that.
+    solver = LBFGS(history=iterations, scaling="none", step_size=1.0)
     state = solver.init(sub, v)  # type: ignore[arg-type]
     state.trial = tau.clone()
     for _ in range(iterations):

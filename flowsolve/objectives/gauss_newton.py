@@ -210,7 +210,7 @@ class GaussNewton:
         """Return w G v for a direction v of latents."""
         objective = self.objective
         z = self.u if self._letter == "D" else self._flow.value[0]
-        return objective.weigh(energy_curvature(z, v, objective.phi, objective.prior.latent_shapes))
+        return objective.weigh(energy_curvature(z, v, objective.phi, objective.prior.latent_sizes))
 
     def _curve(self, t: torch.Tensor) -> torch.Tensor:
         """Return f'' t: t itself for least squares."""

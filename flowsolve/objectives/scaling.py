@@ -9,8 +9,6 @@ Nocedal & Wright, "Numerical Optimization", 2006, section 5.1.)
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from ..errors import UnsupportedError
@@ -45,7 +43,7 @@ def level_curvatures(objective: Objective, u: torch.Tensor, seed: int = 0) -> to
     if not isinstance(objective, Synthesis):
         raise UnsupportedError(f"level_curvatures: {type(objective).__name__} is not over latents")
     model, generator = GaussNewton(objective, u), torch.Generator().manual_seed(seed)
-    sizes = [math.prod(shape) for shape in objective.prior.latent_shapes]
+    sizes = objective.prior.latent_sizes
     curvatures, first = [], 0
     for size in sizes:
         signs = torch.zeros_like(u)
@@ -81,5 +79,5 @@ def level_scaling(objective: Objective, u: torch.Tensor) -> torch.Tensor | None:
     units = (curvatures[:, -1:] / curvatures).sqrt()
     # A level that cannot be measured keeps the coarsest level's unit.
     units = torch.where(torch.isfinite(units) & (units > 0), units, 1.0)
-    sizes = [math.prod(shape) for shape in objective.prior.latent_shapes]
+    sizes = objective.prior.latent_sizes
     return units.repeat_interleave(torch.tensor(sizes, device=u.device), 1).to(u.dtype)

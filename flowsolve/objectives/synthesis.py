@@ -126,7 +126,7 @@ class Synthesis(Objective):
 
         def prox(v: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
             self.count("prox")
-            return latent_energy_prox(v, self.phi, self.prior.latent_shapes, self.weigh(tau))
+            return latent_energy_prox(v, self.phi, self.prior.latent_sizes, self.weigh(tau))
 
         def nonsmooth(u: torch.Tensor) -> torch.Tensor:
             return self.weigh(self._energy(u))

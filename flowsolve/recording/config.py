@@ -46,13 +46,19 @@ def describe_run(
         "noise": {"model": "gaussian", "sigma": problem.sigma},
         "n_images": len(problem),
         "image_shape": list(objective.shape),
-        "prior": {"name": prior.name, "source": prior.source, "sha256": prior.sha256},
+        "prior": {
+            "name": prior.name,
+            "source": prior.source,
+            "sha256": prior.sha256,
+            "memory": prior.memory,
+            "coupling_dtype": _dtype_name(prior.coupling_dtype),
+        },
         "objective": objective.config(),
         "solver": {**describe(solver), "resumes_exactly": solver.resumes_exactly()},
         "initialiser": {"name": start.name, "seed": seed},
         "limits": limits,
         "stopping": criterion.config(),
-        "dtype": str(prior.dtype).removeprefix("torch."),
+        "dtype": _dtype_name(prior.dtype),
         "device": str(prior.device),
         "threads": torch.get_num_threads(),
         "versions": current_versions(),
@@ -62,6 +68,10 @@ def describe_run(
 def current_versions() -> dict[str, str | None]:
     """Return the versions that can change the numbers of a run."""
     return {"python": platform.python_version()} | {package: _version(package) for package in PACKAGES}
+
+
+def _dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _version(package: str) -> str | None:

@@ -59,7 +59,8 @@ def rebuild(record: RunRecord, prior: FlowPrior | None = None) -> Rebuilt:
     record : RunRecord
         The run.
     prior : FlowPrior, optional
-        The prior, where it cannot be loaded from where the run had it.
+        The prior, where it cannot be loaded from where the run had it; the objective gets it in the
+        dtypes and the memory mode of the run.
 
     Raises
     ------
@@ -69,8 +70,7 @@ def rebuild(record: RunRecord, prior: FlowPrior | None = None) -> Rebuilt:
         If the run used an object that a configuration cannot describe.
     """
     config, data = record.config, record.problem
-    dtype = getattr(torch, config["dtype"])
-    prior = _check_prior(config, prior, dtype)
+    prior = _prior(config, prior)
     operator = from_config(config["operator"])
     problem = InverseProblem(operator, data["y"], sigma=float(data["sigma"]), x_true=data.get("x_true"))
     described = config["objective"]
@@ -102,8 +102,8 @@ def version_differences(record: RunRecord) -> dict[str, tuple[str | None, str | 
     return {name: (then.get(name), now.get(name)) for name in now if then.get(name) != now.get(name)}
 
 
-def _check_prior(config: dict[str, Any], prior: FlowPrior | None, dtype: torch.dtype) -> FlowPrior:
-    wanted = config["prior"]
+def _prior(config: dict[str, Any], prior: FlowPrior | None) -> FlowPrior:
+    wanted, dtype = config["prior"], getattr(torch, config["dtype"])
     if prior is None:
         try:
             prior = load_prior(wanted["source"] or wanted["name"], device=config["device"], dtype=dtype)
@@ -116,7 +116,23 @@ def _check_prior(config: dict[str, Any], prior: FlowPrior | None, dtype: torch.d
             f"prior: {prior.name!r} has SHA-256 {prior.sha256[:12]}…; the run used {wanted['name']!r} with "
             f"{wanted['sha256'][:12]}…"
         )
-    return prior.to(dtype=dtype)
+    return _as_in_the_run(wanted, prior, dtype)
+
+
+def _as_in_the_run(wanted: dict[str, Any], prior: FlowPrior, dtype: torch.dtype) -> FlowPrior:
+    """Return the prior with the dtypes and the memory mode of the run.
+
+    What the record does not name, as those of older versions, stays as the prior has it.
+    """
+    if prior.dtype != dtype:
+        prior = prior.to(dtype=dtype)
+    coupling_dtype = wanted.get("coupling_dtype")
+    if coupling_dtype is not None:
+        coupling_dtype = getattr(torch, coupling_dtype, coupling_dtype)
+        if prior.coupling_dtype != coupling_dtype:
+            prior = prior.to(coupling_dtype=coupling_dtype)
+    memory = wanted.get("memory", prior.memory)
+    return prior if memory == prior.memory else prior.with_memory(memory)
 
 
 def _functional(described: dict[str, Any] | None) -> Functional | None:

@@ -13,6 +13,7 @@ from .base import State, register_solver, require_choice, require_count
 from .descent import DescentSolver, DescentState
 from .pair_memory import PairMemory
 from .searches import Proposal, SearchResult
+from .units import Units, root_spectrum
 
 
 @dataclass
@@ -22,7 +23,7 @@ class LBFGSState(DescentState):
     Attributes
     ----------
     scale : torch.Tensor, shape (N, 1, d)
-        Unit of each value of the variable.
+        Weights of the units; 1 where the variable is taken as it is.
     """
 
     pairs: torch.Tensor
@@ -36,11 +37,6 @@ class LBFGSState(DescentState):
         """The pairs, sharing memory with the state."""
         return PairMemory(self.pairs, self.gram, self.head, self.used)
 
-    @property
-    def units(self) -> torch.Tensor:
-        """The units, of the shape of `u`."""
-        return self.scale.reshape(self.u.shape)
-
 
 @register_solver("lbfgs")
 @dataclass(frozen=True, init=False)
@@ -53,12 +49,15 @@ class LBFGS(DescentSolver):
     ----------
     history : int
         Number m of pairs kept for each image.
-    scaling : {"none", "levels"}
-        Over latents, ``levels`` measures once, at the start, how strongly the objective bends along each
+    scaling : {"auto", "none", "levels", "spectral"}
+        Units to work in. Over images ``spectral`` weighs cosine frequencies by the root of the spectrum of
+        photographs (`flowsolve.solvers.units.root_spectrum`): F falls faster, and images get better as soon.
+        Over latents ``levels`` measures once, at the start, how strongly the objective bends along each
         level's latents, and works in units in which all levels bend alike (see
         :mod:`flowsolve.objectives.scaling`; about as dear as six evaluations). F then falls two to three
-        times as fast, but the image is best much earlier and not always as good, so stop early. Over images
-        there are no levels, and nothing is measured.
+        times as fast, but the image is best much earlier and not always as good, so stop early. ``auto`` is
+        ``spectral`` over images and ``none`` over latents. A choice that does not concern the variable, and
+        ``none``, leave it as it is.
     search : str or Search
         ``strong-wolfe`` unless given. ``trust-region`` shortens the quasi-Newton step to the radius.
     **options
@@ -69,25 +68,27 @@ class LBFGS(DescentSolver):
     offers: ClassVar[tuple[str, ...]] = ("direction", "length", "radius")
 
     history: int = 20
-    scaling: str = "none"
+    scaling: str = "auto"
 
     def check(self) -> None:
         """Check the options."""
         require_count("history", self.history)
-        require_choice("scaling", self.scaling, ("levels", "none"))
+        require_choice("scaling", self.scaling, ("auto", "none", "levels", "spectral"))
 
     def start(self, objective: Objective, state: DescentState) -> LBFGSState:
         """Start with an empty memory, in the units that are asked for."""
-        scale = level_scaling(objective, state.u) if self.scaling == "levels" else None
-        scale = torch.ones_like(state.u) if scale is None else scale
         memory = PairMemory.empty(state.u, self.history)
-        return LBFGSState(**vars(state), **vars(memory), scale=scale.flatten(1)[:, None])
+        return LBFGSState(**vars(state), **vars(memory), scale=self._scale(objective, state.u))
 
     def propose(self, objective: Objective, state: LBFGSState) -> Proposal:
         """Return −S H S ∇F, the units being S, or −S²∇F where the memory is empty."""
         grad = state.evaluation.grad
         assert grad is not None
-        direction = -state.curvature.multiply(grad * state.units) * state.units
+        units = self._units(state)
+        if units is None:
+            direction = -state.curvature.multiply(grad)
+        else:
+            direction = -units.apply(state.curvature.multiply(units.apply(grad)))
         # Rounding can spoil the recursion: where it gave no finite descent direction, take steepest descent.
         slope = inner(direction, grad)
         bad = ~(torch.isfinite(slope) & (slope < 0))
@@ -116,5 +117,23 @@ class LBFGS(DescentSolver):
         before.used[~found.found] = 0
         memory = before.curvature
         change = found.evaluation.grad - before.evaluation.grad
-        memory.remember((found.u - before.u) / before.units, change * before.units)
+        move, units = found.u - before.u, self._units(before)
+        if units is not None:
+            move, change = units.inverse(move), units.apply(change)
+        memory.remember(move, change)
         return LBFGSState(**vars(after), **vars(memory), scale=before.scale)
+
+    def _units(self, state: LBFGSState) -> Units | None:
+        """Return the units of a state, None where the variable is taken as it is."""
+        images = state.u.ndim > 2
+        wanted = ("auto", "spectral") if images else ("levels",)
+        return Units(state.scale[:, 0], spectral=images) if self.scaling in wanted else None
+
+    def _scale(self, objective: Objective, u: torch.Tensor) -> torch.Tensor:
+        """Return the weights of the units, shape (N, 1, d)."""
+        weights = None
+        if u.ndim > 2 and self.scaling in ("auto", "spectral"):
+            weights = root_spectrum(u).expand(len(u), -1).clone()
+        elif u.ndim == 2 and self.scaling == "levels":
+            weights = level_scaling(objective, u)
+        return (torch.ones_like(u).flatten(1) if weights is None else weights)[:, None]

@@ -7,7 +7,8 @@ from helpers import make_tiny_prior
 from PIL import Image
 
 from flowsolve.cli import main
-from flowsolve.flows import FlowPrior, Glow, GlowConfig, save_prior
+from flowsolve.flows import FlowPrior, Glow, GlowConfig, health, load_prior, save_prior
+from flowsolve.flows.padding import reflect
 
 
 @pytest.fixture
@@ -56,8 +57,29 @@ def test_a_prior_of_any_size(run, any_size, tmp_path):
     Image.fromarray(np.zeros((11, 14, 3), np.uint8)).save(tmp_path / "odd.png")
     assert "odd.png\n1 image, " in run(any_size, "--image", tmp_path / "odd.png")[1]
     Image.fromarray(np.zeros((11, 3, 3), np.uint8)).save(tmp_path / "thin.png")
-    code, _, err = run(any_size, "--image", tmp_path / "thin.png")
-    assert code == 2 and "thin.png of 3x11 (width x height); accepted: at least 4x4" in err
+    assert "thin.png\n1 image, " in run(any_size, "--image", tmp_path / "thin.png")[1]
+
+
+def test_a_prior_of_any_size_sees_the_whole_image(run, any_size, tmp_path):
+    pixels = np.full((11, 14, 3), 128, np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "plain.png")
+    pixels[-1, -1] = 255
+    Image.fromarray(pixels).save(tmp_path / "corner.png")
+    plain, corner = (
+        run(any_size, "--image", tmp_path / f"{name}.png")[1].split(".png\n")[1]
+        for name in ("plain", "corner")
+    )
+    assert plain != corner
+
+
+def test_a_reflected_image_counts_as_many_dimensions_as_its_latent(any_size):
+    prior = load_prior(any_size, dtype=torch.float64)
+    x = torch.rand(2, 3, 5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found, reflected = health(prior, x), health(prior, reflect(x, (8, 8)))
+    assert found.n == reflected.n == 3 * 8 * 8
+    np.testing.assert_allclose(found.bits_per_dim, reflected.bits_per_dim)
+    np.testing.assert_allclose(found.log_det, reflected.log_det)
+    assert found.image_error.max() < 1e-9
 
 
 @pytest.mark.parametrize(
@@ -67,7 +89,7 @@ def test_a_prior_of_any_size(run, any_size, tmp_path):
         (["{file}", "--samples", "0"], "samples: got 0; accepted: an integer >= 1"),
         (["{file}", "--dtype", "float16"], "dtype: got 'float16'; accepted: float32 or float64"),
         (["{file}", "--image", "nothing.png"], "nothing.png"),
-        (["{file}", "--image", "{wrong}"], "wrong.png"),
+        (["{file}", "--image", "{wrong}"], "wrong.png of 9x9"),
         (["{wrong}"], "wrong.png"),
     ],
 )

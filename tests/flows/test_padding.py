@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from flowsolve.flows import FlowPrior
+from flowsolve.flows import Energy, FlowPrior
 from flowsolve.flows.padding import crop, padded_size, reflect
 
 
@@ -42,7 +42,7 @@ def test_images_of_any_size_come_back(any_size):
 def test_the_energy_is_that_of_the_reflected_image(any_size):
     prior, larger = any_size.at_size(7, 10), any_size.at_size(8, 12)
     x = torch.rand(2, *prior.image_shape, dtype=torch.float64)
-    for phi in ("latent", "nll"):
+    for phi in ("latent", "nll", "typical"):
         assert torch.equal(prior.energy(x, phi), larger.energy(reflect(x, (8, 12)), phi))
     assert torch.equal(any_size.energy(x), prior.energy(x))
 
@@ -51,3 +51,15 @@ def test_the_gradient_counts_reflected_pixels(any_size):
     prior = any_size.at_size(7, 10)
     x = torch.rand(1, *prior.image_shape, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda a: prior.energy(a), x.requires_grad_(True), fast_mode=True)
+
+
+def test_curvature_products_take_images_of_any_size(any_size):
+    x = torch.rand(2, 2, 7, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    v = torch.rand(x.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    product = Energy(any_size, "typical").gauss_newton_vector(x, v)
+    larger = Energy(any_size.at_size(8, 12), "typical")
+    # <v, G v> is that of the reflected image along the reflected direction.
+    expected = (
+        reflect(v, (8, 12)) * larger.gauss_newton_vector(reflect(x, (8, 12)), reflect(v, (8, 12)))
+    ).sum((1, 2, 3))
+    torch.testing.assert_close((v * product).sum((1, 2, 3)), expected)

@@ -151,6 +151,7 @@ def test_bad_samples_are_refused(faces, arguments):
 def test_properties(faces):
     assert faces.image_shape == (3, 64, 64) and faces.n == 12288
     assert faces.latent_shapes == [(6, 32, 32), (12, 16, 16), (24, 8, 8), (96, 4, 4)]
+    assert faces.latent_sizes == [6144, 3072, 1536, 1536]
     assert faces.dtype == torch.float32 and faces.device == torch.device("cpu")
     assert isinstance(faces.config, GlowConfig) and faces.name == "faces64"
     assert "faces64" in repr(faces) and "64x64" in repr(faces)

@@ -30,7 +30,7 @@ def direction(u, seed=1):
 
 def typical(prior, z):
     """Return 2 J^T J of the residuals (||z_l||^2 - n_l) / sqrt(2 n_l)."""
-    sizes = [math.prod(shape) for shape in prior.latent_shapes]
+    sizes = prior.latent_sizes
 
     def residuals(z):
         parts = zip(z.split(sizes), sizes, strict=True)

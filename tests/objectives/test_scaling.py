@@ -25,7 +25,7 @@ def blocks(objective, u):
     n = u.shape[1]
     columns = [model.matvec(e.expand_as(u).contiguous()) for e in torch.eye(n, dtype=u.dtype)]
     diagonal = torch.stack([c[:, i] for i, c in enumerate(columns)], 1)
-    sizes = [int(torch.tensor(s).prod()) for s in objective.prior.latent_shapes]
+    sizes = list(objective.prior.latent_sizes)
     return torch.stack([part.mean(1) for part in diagonal.split(sizes, 1)], 1)
 
 
@@ -46,7 +46,7 @@ def test_an_image_of_a_batch_is_scaled_as_it_is_alone(problem, tiny_prior):
 def test_levels_bend_alike_in_the_new_units(problem, tiny_prior):
     objective, u = fs.Synthesis(problem, tiny_prior), latents(tiny_prior)
     scale, curvatures = level_scaling(objective, u), level_curvatures(objective, u)
-    first = [0, *torch.tensor([torch.tensor(s).prod() for s in tiny_prior.latent_shapes]).cumsum(0).tolist()]
+    first = [0, *torch.tensor(tiny_prior.latent_sizes).cumsum(0).tolist()]
     scaled = torch.stack([scale[:, a].double() ** 2 for a in first[:-1]], 1) * curvatures
     assert torch.allclose(scaled, scaled[:, :1].expand_as(scaled), rtol=1e-6)
 

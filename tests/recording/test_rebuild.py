@@ -1,3 +1,6 @@
+import json
+
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -5,8 +8,9 @@ from helpers import make_images, make_problem
 
 import flowsolve as fs
 from flowsolve import operators as ops
-from flowsolve.errors import RecordError, UnsupportedError
+from flowsolve.errors import ArgumentError, RecordError, UnsupportedError
 from flowsolve.fidelities import KullbackLeibler
+from flowsolve.flows import save_prior
 from flowsolve.functionals import PyxuFunctional, TotalVariation
 from flowsolve.initialise import Start
 from flowsolve.noise import Poisson
@@ -86,3 +90,51 @@ def test_a_start_that_was_given_is_kept_whatever_it_is_called(tiny_prior, proble
     init = rebuild(fs.open_run(tmp_path / "run.h5"), tiny_prior).init
     assert init.name == "half as bright"
     torch.testing.assert_close(init.x, start.x, rtol=0, atol=0)
+
+
+@pytest.fixture
+def prior_path(tiny_prior, tmp_path):
+    return save_prior(tmp_path / "prior.safetensors", tiny_prior)
+
+
+def recorded(problem, prior, path, **missing):
+    """Record a short run and return it, without what versions before did not write."""
+    fs.solve(fs.Analysis(problem, prior), max_iter=3, rtol=None, record=path)
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file["config"].attrs["json"])
+        config["prior"] = {name: value for name, value in config["prior"].items() if name not in missing}
+        file["config"].attrs["json"] = json.dumps(config)
+    return fs.open_run(path)
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["loaded", "given"])
+def test_the_prior_computes_as_it_did_in_the_run(prior_path, problem, tmp_path, given):
+    options = {"memory": "checkpoint", "coupling_dtype": torch.bfloat16}
+    prior = fs.load_prior(prior_path, dtype=torch.float64, **options)
+    record = recorded(problem, prior, tmp_path / "run.h5")
+    assert record.config["prior"]["memory"] == "checkpoint"
+    assert record.config["prior"]["coupling_dtype"] == "bfloat16"
+    other = fs.load_prior(prior_path, dtype=torch.float32, memory="invertible") if given else None
+    built = rebuild(record, other).objective.prior
+    assert (built.memory, built.coupling_dtype, built.dtype) == ("checkpoint", torch.bfloat16, torch.float64)
+    assert fs.rerun(tmp_path / "run.h5", prior=other).identical
+
+
+def test_a_record_that_does_not_say_how_the_prior_computed(prior_path, problem, tmp_path):
+    prior = fs.load_prior(prior_path, dtype=torch.float64)
+    record = recorded(problem, prior, tmp_path / "run.h5", memory=None, coupling_dtype=None)
+    assert "memory" not in record.config["prior"]
+    built = rebuild(record).objective.prior
+    assert (built.memory, built.coupling_dtype) == ("store", torch.float64)
+    narrow = prior.to(coupling_dtype=torch.bfloat16).with_memory("checkpoint")
+    built = rebuild(record, narrow).objective.prior
+    assert (built.memory, built.coupling_dtype) == ("checkpoint", torch.bfloat16)
+    assert fs.rerun(tmp_path / "run.h5").identical
+
+
+@pytest.mark.parametrize(("field", "value"), [("memory", "rope"), ("coupling_dtype", "float3")])
+def test_a_mode_that_there_is_not_is_refused(tiny_prior, problem, tmp_path, field, value):
+    record = recorded(problem, tiny_prior, tmp_path / "run.h5")
+    record.config["prior"][field] = value
+    with pytest.raises(ArgumentError, match=f"{field}: got '?{value}'?"):
+        rebuild(record, tiny_prior)

@@ -164,6 +164,15 @@ def test_a_record_of_a_version_that_counted_less_is_resumed(tiny_prior, problem,
     assert_same_trace(fs.open_run(path).trace, {"iteration": np.arange(10), **whole.trace})
 
 
+def test_a_run_with_narrow_couplings_goes_on_with_them(tiny_prior, problem, tmp_path):
+    narrow, path = tiny_prior.to(coupling_dtype=torch.bfloat16), tmp_path / "run.h5"
+    whole = fs.solve(fs.Analysis(problem, narrow), "adam", max_iter=9, rtol=None)
+    exact = fs.solve(fs.Analysis(problem, tiny_prior), "adam", max_iter=9, rtol=None)
+    assert not torch.equal(whole.x, exact.x)
+    interrupt(fs.Analysis(problem, narrow), "adam", path, 4)
+    assert_same_trace(fs.resume(path, prior=tiny_prior).trace, whole.trace)
+
+
 def test_a_second_interruption_can_be_resumed_too(tiny_prior, problem, tmp_path):
     objective, path = fs.Analysis(problem, tiny_prior), tmp_path / "run.h5"
     whole = fs.solve(objective, "lbfgs", max_iter=9, rtol=None)

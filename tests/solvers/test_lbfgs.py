@@ -4,8 +4,10 @@ import torch
 from helpers import Quadratic
 from scipy.optimize import minimize
 
+import flowsolve as fs
 from flowsolve.objectives import Evaluation
 from flowsolve.solvers import LBFGS
+from flowsolve.solvers.units import Units, root_spectrum
 
 
 class Rosenbrock(Quadratic):
@@ -137,3 +139,37 @@ def test_a_failed_search_empties_the_memory_before_giving_up(quadratic):
     state.gram[:, :, solver.history :] *= 1e-6
     again = solver.step(quadratic, state)
     assert not again.failed.any()
+
+
+class InUnits(Quadratic):
+    """Another objective over v, its variable being S v."""
+
+    def __init__(self, objective, units):
+        self.objective, self.units = objective, units
+        self.indices, self.tally = objective.indices, objective.tally
+
+    def __len__(self):
+        return len(self.objective)
+
+    def select(self, index):
+        return InUnits(self.objective.select(index), self.units)
+
+    def evaluate(self, u, *, gradient=True):
+        inner = self.objective.evaluate(self.units.apply(u))
+        return Evaluation(
+            inner.value, inner.data_fidelity, inner.prior, inner.image, self.units.apply(inner.grad)
+        )
+
+
+def test_spectral_units_are_a_change_of_variable(problem, tiny_prior):
+    objective = fs.Analysis(problem, tiny_prior)
+    u = problem.y.clone()
+    units = Units(root_spectrum(u), spectral=True)
+    # The first trial, which the search would measure in its own units, is given.
+    ours, plain = (LBFGS(scaling=scaling, step_size=1e-3) for scaling in ("spectral", "none"))
+    state = ours.init(objective, u)
+    other = InUnits(objective, units)
+    reference = plain.init(other, units.inverse(u))
+    for _ in range(6):
+        state, reference = ours.step(objective, state), plain.step(other, reference)
+    torch.testing.assert_close(state.u, units.apply(reference.u), rtol=0, atol=1e-6)

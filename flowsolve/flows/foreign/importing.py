@@ -79,13 +79,16 @@ def import_prior(
     dtype : torch.dtype
         What the weights are rounded to after folding, which is done in float64.
     summary, training, terms : str
-        For the prior's card.
-    **settings
-        What the format's files do not say; see the classes of the formats.
+        For the prior's card: one line on what it is, what it was trained on, on what terms it may be used.
+    **settings : float
+        What the format's files do not say; see the classes of the formats (``coupling_bias`` and
+        ``last_coupling_bias`` of ``"glowip"``).
 
     Returns
     -------
     ImportedPrior
+        The network and its card, to be saved with :func:`~flowsolve.flows.checkpoints.save_prior` or used as
+        ``FlowPrior(found.glow, card=found.card)``; its format, and what was assumed.
 
     Raises
     ------
@@ -94,6 +97,11 @@ def import_prior(
     CheckpointError
         If the file cannot be read without running code, fits no format (with the reason for
         each), or has missing, unknown, misshapen or non-finite tensors, which are named.
+
+    Examples
+    --------
+    >>> found = import_prior("model_200001.pt", "rosinality", terms="research only")  # doctest: +SKIP
+    >>> FlowPrior(found.glow, name="mine", card=found.card).sample(4, seed=0)  # doctest: +SKIP
     """
     candidates = {format: _reader(format, settings)} if format != "auto" else _readers(settings)
     source, dtype = str(path), checked_dtype(dtype)

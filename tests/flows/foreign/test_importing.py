@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import flowsolve as fs
 from flowsolve.errors import ArgumentError, CheckpointError
 from flowsolve.flows.foreign import import_prior
 
@@ -35,6 +36,11 @@ def refusal(path, *arguments, error=CheckpointError, **options):
     message = str(caught.value)
     assert "\n" not in message
     return message
+
+
+def test_the_package_offers_it_by_name():
+    assert fs.import_prior is import_prior
+    assert "import_prior" in fs.__all__ and "import_prior" in dir(fs)
 
 
 def same(one, other):
