@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint typecheck install soak clean
+.PHONY: demo test lint typecheck install soak bench clean
 
 install: $(STAMP)
 
@@ -36,3 +36,8 @@ clean:
 # The kill-and-resume test, two hundred times.
 soak: $(STAMP)
 	OMP_NUM_THREADS=1 FLOWSOLVE_KILLS=200 $(BIN)/python -m pytest -n auto tests/recording/test_resume.py
+
+# All benchmarks at a small size, and benchmarks/RESULTS.md of them; DATA is the folder of the images.
+DATA ?= ../shared/data
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks.all --data $(DATA)

@@ -18,12 +18,16 @@ import torch
 
 import flowsolve as fs
 from flowsolve import images
+from flowsolve.files import write_atomically
 
 RESULTS = Path(__file__).parent / "results"
 """Where results are kept: one JSON file and one Markdown file a benchmark."""
 
 DATA = Path(os.environ.get("FLOWSOLVE_DATA", "../shared/data"))
 """Where the images are, unless --data says otherwise."""
+
+PATHS = ("--data", "--out", "--configs", "--gallery", "--tune", "--test", "--peer-python", "--bm3d-python")
+"""Options whose values are paths of one machine: left out of the commands that results show."""
 
 LIBRARIES = ("torch", "numpy", "scipy", "pyxu", "scikit-image")
 
@@ -62,7 +66,7 @@ def environment(threads: int) -> dict[str, Any]:
     """Return what the figures depend on besides the code: command, machine, versions, date."""
     module = Path(sys.argv[0]).stem
     return {
-        "command": " ".join(["python -m benchmarks." + module, *sys.argv[1:]]),
+        "command": " ".join(["python -m benchmarks." + module, *_portable(sys.argv[1:])]),
         "processor": processor(),
         "cores": os.cpu_count(),
         "threads": threads,
@@ -70,6 +74,12 @@ def environment(threads: int) -> dict[str, Any]:
         "versions": {"flowsolve": fs.__version__} | {name: metadata.version(name) for name in LIBRARIES},
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
     }
+
+
+def _portable(arguments: Sequence[str]) -> list[str]:
+    """Return arguments without the paths, which mean nothing on another machine."""
+    pairs = zip(["", *arguments], arguments, strict=False)
+    return [a for before, a in pairs if before not in PATHS and a.split("=")[0] not in PATHS]
 
 
 def processor() -> str:
@@ -87,15 +97,39 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows])
 
 
-def save(name: str, options: argparse.Namespace, results: dict[str, Any], text: str) -> None:
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Return "mean ± population standard deviation"."""
+    return f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
+
+
+def quality(x: torch.Tensor, truth: torch.Tensor) -> dict[str, list[float]]:
+    """Return PSNR in dB and SSIM of each image."""
+    return {"psnr": fs.psnr(x, truth).tolist(), "ssim": fs.ssim(x, truth).tolist()}
+
+
+def read(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Return what ``NAME.json`` in the folder of --out holds, or nothing where it is not there."""
+    path = options.out / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def save(
+    name: str, options: argparse.Namespace, results: dict[str, Any], text: str, *, quiet: bool = False
+) -> None:
     """Write ``NAME.json`` and ``NAME.md`` (tables and command) into the folder of --out, and print."""
     options.out.mkdir(parents=True, exist_ok=True)
     about = environment(options.threads)
     document = {"environment": about, **results}
-    (options.out / f"{name}.json").write_text(json.dumps(document, indent=1, default=_plain) + "\n")
     line = f"`{about['command']}`, {about['processor']}, {about['threads']} threads, {about['date']}."
-    (options.out / f"{name}.md").write_text(f"{text.strip()}\n\n{line}\n")
-    print(text)
+    text = text.strip()
+    for suffix, content in (
+        ("json", json.dumps(document, indent=1, default=_plain)),
+        ("md", f"{text}\n\n{line}"),
+    ):
+        # In one step: a benchmark that is killed while it saves must not lose what it had.
+        write_atomically(options.out / f"{name}.{suffix}", f"{content}\n".encode())
+    if not quiet:
+        print(text, flush=True)
 
 
 def _plain(value: Any) -> Any:

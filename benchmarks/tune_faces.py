@@ -1,0 +1,280 @@
+"""Which configuration restores each row of the table best, on validation faces; the best is frozen.
+
+One long run of each candidate gives PSNR at every iteration, so the number of iterations costs nothing to
+choose: it is where the mean over the images peaks. Candidates, row by row:
+
+1. over latents from z = 0, each weight, in plain units and in units of the levels;
+2. over latents with the best of these, the measured pixels put back (masks with noise);
+3. over images from the best classical restoration, each weight, and the hard constraint where σ = 0;
+4. over images from the images at which the best of 1 and 2 peaked.
+
+Candidates that were tried before are not tried again (``results/tune_faces.json``)::
+
+    python -m benchmarks.tune_faces --row deblur-0.01 --images 8
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import flowsolve as fs
+from flowsolve import baselines
+from flowsolve.operators import Mask
+
+from .configurations import FROZEN, MEAN, PREVIOUS, Configuration, Stage, freeze, start_of
+from .paper_rows import PAPER_ROWS, classical, mean_face
+from .reporting import faces, parser, read, save, table
+
+NAME = "tune_faces"
+SYNTHESIS_FACTORS, SYNTHESIS_LAMS = (0.3, 1.0, 3.0), (3e-5, 1e-4, 3e-4)
+ANALYSIS_FACTORS, ANALYSIS_LAMS = (0.1, 0.2, 0.35, 0.5, 1.0), (1e-7, 1e-6, 1e-5)
+SCALINGS = ("none", "levels")
+
+
+@dataclass
+class Trial:
+    """A candidate and how it did: mean PSNR at every iteration, and the images where that peaked."""
+
+    stages: tuple[Stage, ...]
+    curve: list[float]
+    x: torch.Tensor | None = None
+
+    @property
+    def peak(self) -> int:
+        """Iteration with the highest mean PSNR, at least 1."""
+        return 1 + int(np.argmax(self.curve[1:]))
+
+    @property
+    def best(self) -> float:
+        """Highest mean PSNR in dB."""
+        return self.curve[self.peak]
+
+    @property
+    def configuration(self) -> Configuration:
+        """The candidate, stopped where it peaks."""
+        return Configuration((*self.stages[:-1], dataclasses.replace(self.stages[-1], max_iter=self.peak)))
+
+
+class Tuner:
+    """Tries candidates on the problem of a row.
+
+    Parameters
+    ----------
+    problem : InverseProblem
+        Validation problem.
+    prior : FlowPrior
+        The flow.
+    given : mapping of str to torch.Tensor
+        Images of starts that are not registered.
+    patience : int
+        A run ends when the mean PSNR has not risen for so many iterations.
+    known : dict
+        Curves of candidates tried before, added to.
+    """
+
+    def __init__(
+        self,
+        problem: fs.InverseProblem,
+        prior: Any,
+        given: Mapping[str, torch.Tensor],
+        patience: int,
+        known: dict[str, Any],
+    ) -> None:
+        self.problem, self.prior, self.given = problem, prior, given
+        self.patience, self.known = patience, known
+
+    def try_out(self, *stages: Stage, before: Trial | None = None) -> Trial:
+        """Return the trial of the last stage, from where `before` peaked if it is its continuation."""
+        key = self._key(stages)
+        if key in self.known:
+            return Trial(stages, self.known[key]["curve"])
+        previous = None if before is None else self._images(before)
+        trial = self._run(stages, previous)
+        self.known[key] = {
+            "label": Configuration(stages).label(),
+            "curve": [round(v, 4) for v in trial.curve],
+        }
+        label = trial.configuration.stages[-1].label()
+        print(f"  {trial.best:6.2f} dB  {label}{' (second stage)' if before else ''}", flush=True)
+        return trial
+
+    def _run(self, stages: tuple[Stage, ...], previous: torch.Tensor | None) -> Trial:
+        stage = stages[-1]
+        start = start_of(stage.init, self.problem, previous, self.given)
+        objective = stage.objective(self.problem, self.prior)
+        steps = fs.iterate(
+            objective, stage.solver, start, max_iter=stage.max_iter, rtol=None, **stage.options
+        )
+        curve: list[float] = []
+        best_u: torch.Tensor | None = None
+        for step in steps:
+            if not curve:
+                curve.append(float(step.trace["psnr"][0].mean()))
+            curve.append(float(step.trace["psnr"][-1].mean()))
+            if best_u is None or curve[-1] >= max(curve[1:]):
+                best_u = step.u
+            if len(curve) - 1 - int(np.argmax(curve)) >= self.patience:
+                break
+        assert best_u is not None
+        with torch.no_grad():
+            return Trial(stages, curve, objective.image(best_u).detach())
+
+    def _images(self, trial: Trial) -> torch.Tensor:
+        if trial.x is None:
+            # Known from an earlier run of the program: computed again as far as it peaked.
+            trial.x = trial.configuration.restore(self.problem, self.prior, self.given).x
+        return trial.x
+
+    def _key(self, stages: tuple[Stage, ...]) -> str:
+        about = [Configuration(stages).as_json(), len(self.problem), self.prior.name, self.patience]
+        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def latents(problem: fs.InverseProblem, max_iter: int) -> Iterator[Stage]:
+    """Yield the candidates over latents from z = 0."""
+    noisy = problem.sigma > 0
+    # Without noise the measured values are exact, and putting them back costs nothing.
+    exact = not noisy and problem.operator.has_closed_form
+    for scaling in SCALINGS:
+        for weight in SYNTHESIS_FACTORS if noisy else SYNTHESIS_LAMS:
+            yield Stage(
+                "synthesis",
+                "latent",
+                lam=None if noisy else weight,
+                factor=weight if noisy else None,
+                options={"scaling": scaling},
+                max_iter=max_iter,
+                put_back=exact,
+            )
+
+
+def over_images(problem: fs.InverseProblem, start: str, max_iter: int) -> Iterator[Stage]:
+    """Yield the candidates over images from a start."""
+    if problem.sigma > 0:
+        for factor in ANALYSIS_FACTORS:
+            yield Stage("analysis", "nll", factor=factor, init=start, max_iter=max_iter)
+    elif problem.operator.has_closed_form:
+        yield Stage("analysis", "nll", init=start, max_iter=max_iter)
+    else:
+        for lam in ANALYSIS_LAMS:
+            yield Stage("analysis", "nll", lam=lam, init=start, max_iter=max_iter)
+
+
+def tune(starts: Sequence[str], tuner: Tuner, max_iter: int, second: int) -> list[Trial]:
+    """Return all trials of a row; over images from `starts`, and at most `second` iterations."""
+    problem = tuner.problem
+    trials = [tuner.try_out(stage) for stage in latents(problem, max_iter)]
+    if isinstance(problem.operator, Mask) and problem.sigma > 0:
+        best = max(trials, key=lambda t: t.best)
+        trials.append(tuner.try_out(dataclasses.replace(best.stages[0], put_back=True)))
+    first = max(trials, key=lambda t: t.best)
+    for start in starts:
+        trials += [tuner.try_out(stage) for stage in over_images(problem, start, second)]
+    for stage in over_images(problem, PREVIOUS, second):
+        trials.append(tuner.try_out(*first.configuration.stages, stage, before=first))
+    return trials
+
+
+def entry_of(trials: list[Trial], best_baseline: tuple[str, float], prior: Any, n: int) -> dict[str, Any]:
+    """Return what is frozen of a row."""
+    best = max(trials, key=lambda t: t.best)
+    validation = {
+        "psnr": round(best.best, 3),
+        "images": n,
+        "prior": prior.name,
+        "best_classical": best_baseline[0],
+        "best_classical_psnr": round(best_baseline[1], 3),
+    }
+    return {"stages": best.configuration.as_json(), "validation": validation}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Tune the rows that are asked for, freeze the best of each, print what was tried."""
+    made = parser(__doc__)
+    made.add_argument("--images", type=int, default=8, help="validation images")
+    made.add_argument("--row", action="append", choices=list(PAPER_ROWS), help="default: all")
+    made.add_argument("--prior", default="faces64", help="name or file")
+    made.add_argument("--max-iter", type=int, default=400, help="iterations over latents")
+    made.add_argument("--image-iter", type=int, default=100, help="iterations over images")
+    made.add_argument("--patience", type=int, default=60)
+    made.add_argument("--configs", type=Path, default=FROZEN, help="file to freeze the best in")
+    options = made.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    x, mean = faces(options.data, "celeba64-val.zip", options.images), mean_face(options.data)
+    prior = fs.load_prior(options.prior)
+    rows = read(NAME, options).get("rows", {})
+    for name in options.row or PAPER_ROWS:
+        tune_row(name, x, mean, prior, rows, options)
+    return 0
+
+
+def tune_row(
+    name: str,
+    x: torch.Tensor,
+    mean: torch.Tensor,
+    prior: Any,
+    rows: dict[str, Any],
+    options: argparse.Namespace,
+) -> None:
+    """Tune a row, freeze its best candidate and save the curves of all."""
+    row = PAPER_ROWS[name]
+    problem = row.task.problem(x)
+    scores = {which: float(fs.psnr(classical(which, problem, mean), x).mean()) for which in row.classical}
+    print(f"{name}: {', '.join(f'{which} {value:.2f}' for which, value in scores.items())}", flush=True)
+    known = _Saved(
+        rows.setdefault(name, {}), lambda: save(NAME, options, {"rows": rows}, page(rows), quiet=True)
+    )
+    # What looks at the truth is no start, and the mean face is one beside the best.
+    honest = {which: value for which, value in scores.items() if which not in (*baselines.ORACLES, MEAN)}
+    starts = [max(honest, key=honest.__getitem__), *(which for which in scores if which == MEAN)]
+    tuner = Tuner(problem, prior, {MEAN: mean}, options.patience, known)
+    trials = tune(starts, tuner, options.max_iter, options.image_iter)
+    baseline = max(scores.items(), key=lambda pair: pair[1])
+    entry = entry_of(trials, baseline, prior, len(x))
+    freeze(name, entry, options.configs)
+    lines = [
+        [t.configuration.label(), f"{t.best:.2f}", t.peak] for t in sorted(trials, key=lambda t: -t.best)
+    ]
+    print(table(["candidate", "PSNR", "iterations of the last stage"], lines), flush=True)
+
+
+class _Saved(dict):
+    """A dictionary that calls a function when something is put in, and shares its items with another one."""
+
+    def __init__(self, items: dict[str, Any], changed: Any) -> None:
+        super().__init__(items)
+        self.items_kept, self.changed = items, changed
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.items_kept[key] = value
+        self.changed()
+
+
+def page(rows: dict[str, Any]) -> str:
+    """Return the candidates of every row, the best first, as Markdown."""
+    lines = []
+    for name in filter(rows.__contains__, PAPER_ROWS):
+        tried = sorted(rows[name].values(), key=lambda found: -max(found["curve"][1:]))
+        lines += [
+            [name, found["label"], f"{max(found['curve'][1:]):.2f}", 1 + int(np.argmax(found["curve"][1:]))]
+            for found in tried
+        ]
+    about = "Mean PSNR in dB on validation faces at the best iteration of the last stage."
+    return "\n\n".join(
+        ["# Candidates tried", about, table(["row", "candidate", "PSNR", "at iteration"], lines)]
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
