@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -51,6 +52,8 @@ class Stage:
         A registered start, `PREVIOUS` or `MEAN`.
     max_iter : int
         Iterations; the last iterate is taken.
+    prior : str, optional
+        Prior of this stage, where not that of the table.
     put_back : bool
         Over latents: whether the measured values are put back into the image, x + A⁺(y − Ax).
     """
@@ -63,6 +66,7 @@ class Stage:
     options: Mapping[str, Any] = field(default_factory=dict)
     init: str = "zeros"
     max_iter: int = 100
+    prior: str | None = None
     put_back: bool = False
 
     def __post_init__(self) -> None:
@@ -70,7 +74,8 @@ class Stage:
             raise ValueError("lam or factor, not both")
 
     def objective(self, problem: fs.InverseProblem, prior: Any) -> Objective:
-        """Return what is minimised."""
+        """Return what is minimised, with the prior given unless the stage has its own."""
+        prior = prior if self.prior is None else _loaded(self.prior)
         lam: float | str = "map"
         if self.lam is not None:
             lam = self.lam
@@ -89,8 +94,13 @@ class Stage:
         elif self.factor is not None:
             weight = f"λ {self.factor:g} map"
         options = " ".join(f"{name}={value}" for name, value in self.options.items())
-        parts = [self.formulation, self.phi, weight, self.solver, options, f"from {self.init}"]
+        parts = [self.formulation, self.prior, self.phi, weight, self.solver, options, f"from {self.init}"]
         return " ".join(filter(None, [*parts, "put back" if self.put_back else "", f"{self.max_iter} it."]))
+
+
+@functools.cache
+def _loaded(name: str) -> Any:
+    return fs.load_prior(name)
 
 
 @dataclass(frozen=True)
