@@ -32,7 +32,7 @@ def make_glow(size: str) -> Any:
     from flowsolve.flows import Glow, GlowConfig
 
     if size == "bundled":
-        return fs.load_prior("faces64").glow
+        return fs.load_prior("faces64-additive").glow
     glow = Glow(GlowConfig(image_size=64, levels=4, steps=32, hidden=512), seed=0)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():

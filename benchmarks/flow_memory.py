@@ -82,7 +82,7 @@ def main() -> None:
     from .flow_contenders import BATCHES
 
     size, mode, steps, device = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
-    config = load_prior("faces64").config
+    config = load_prior("faces64-additive").config
     changed = {"steps": steps} | ({"hidden": 512, "levels": 4} if size == "seed" else {})
     glow = Glow(type(config)(**{**config.model_dump(), **changed}))
     prior = FlowPrior(glow, device=device, memory="store" if mode == "autograd" else mode)

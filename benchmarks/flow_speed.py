@@ -11,7 +11,7 @@ Cases
 seed
     4 levels of 32 steps, 512 channels inside the couplings, batch 8.
 bundled
-    The prior ``faces64``, batch 16.
+    The prior ``faces64-additive``, batch 16.
 
 Contenders
 ----------
@@ -139,7 +139,7 @@ def measure_accuracy(device: str) -> dict[str, float]:
 
     from .record_overhead import photographs
 
-    exact = fs.load_prior("faces64", device=device)
+    exact = fs.load_prior("faces64-additive", device=device)
     narrow = exact.to(coupling_dtype=torch.bfloat16)
     x = photographs(16).to(device).requires_grad_()
 

@@ -23,9 +23,10 @@ from .prior import FlowPrior
 from .raw import PREFIX as RAW
 from .raw import raw_prior
 
-FACES64_SHA256 = "0a9cd01e64bb9074085b47e59a495f321e515fe08ec37510ca3ce310ca5e0477"
-FACES64_AFFINE_SHA256 = "db355639744307f1c503d6f92f04a94b4ca97155d3b6ea6fb4098b649fb556e5"
-NATURAL_SHA256 = "bf89f8e7f8ef95a308706ea3590008a9129dabc8afa23a87d2af737e75a06525"
+FACES64_SHA256 = "106d288e75265ce82e63220cea149ab4a152ad4361e82b01845bac930ae9e97b"
+FACES64_ADDITIVE_SHA256 = "0a9cd01e64bb9074085b47e59a495f321e515fe08ec37510ca3ce310ca5e0477"
+FACES64_AFFINE_SHA256 = "f6cd6b16ef7e742423a096235ad7ea2c7d6519fa0a55c1ab6b06209ee8339146"
+NATURAL_SHA256 = "7c72dc4d628a64f03436b902cfe74825fee5d598c64da8043eb1d766fbade1a7"
 
 _log = logging.getLogger("flowsolve")
 
@@ -127,13 +128,19 @@ def _tell_terms(name: str, terms: str) -> None:
 
 @register_prior("faces64")
 def faces64(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> FlowPrior:
-    """Aligned faces, 64x64 RGB (Glow, 4 levels of 8 steps; non-commercial research use)."""
+    """Aligned faces, 64x64 RGB, best over images (Glow, 4 levels of 8; non-commercial research use)."""
     return _bundled_prior("faces64", FACES64_SHA256, device, dtype)
+
+
+@register_prior("faces64-additive")
+def faces64_additive(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> FlowPrior:
+    """Aligned faces, 64x64 RGB, fast and better over latents (additive; non-commercial research use)."""
+    return _bundled_prior("faces64-additive", FACES64_ADDITIVE_SHA256, device, dtype)
 
 
 @register_prior("faces64-affine")
 def faces64_affine(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> FlowPrior:
-    """Aligned faces, 64x64 RGB, of higher likelihood and slower (affine; non-commercial research use)."""
+    """Aligned faces, 64x64 RGB, of the highest likelihood (affine; non-commercial research use)."""
     return _bundled_prior("faces64-affine", FACES64_AFFINE_SHA256, device, dtype)
 
 

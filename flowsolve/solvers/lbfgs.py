@@ -15,6 +15,14 @@ from .pair_memory import PairMemory
 from .searches import Proposal, SearchResult
 from .units import Units, root_spectrum
 
+SCALINGS: dict[str, tuple[str | None, str | None]] = {
+    "auto": ("spectral", None),
+    "none": (None, None),
+    "levels": (None, "levels"),
+    "spectral": ("spectral", None),
+}
+"""Units over images and over latents, for each choice of `LBFGS.scaling`."""
+
 
 @dataclass
 class LBFGSState(DescentState):
@@ -73,7 +81,7 @@ class LBFGS(DescentSolver):
     def check(self) -> None:
         """Check the options."""
         require_count("history", self.history)
-        require_choice("scaling", self.scaling, ("auto", "none", "levels", "spectral"))
+        require_choice("scaling", self.scaling, tuple(SCALINGS))
 
     def start(self, objective: Objective, state: DescentState) -> LBFGSState:
         """Start with an empty memory, in the units that are asked for."""
@@ -125,15 +133,18 @@ class LBFGS(DescentSolver):
 
     def _units(self, state: LBFGSState) -> Units | None:
         """Return the units of a state, None where the variable is taken as it is."""
-        images = state.u.ndim > 2
-        wanted = ("auto", "spectral") if images else ("levels",)
-        return Units(state.scale[:, 0], spectral=images) if self.scaling in wanted else None
+        kind = self._kind(state.u)
+        return None if kind is None else Units(state.scale[:, 0], spectral=kind == "spectral")
+
+    def _kind(self, u: torch.Tensor) -> str | None:
+        """Return which units variables like u are taken in: the first of a choice is for images."""
+        return SCALINGS[self.scaling][0 if u.ndim > 2 else 1]
 
     def _scale(self, objective: Objective, u: torch.Tensor) -> torch.Tensor:
         """Return the weights of the units, shape (N, 1, d)."""
-        weights = None
-        if u.ndim > 2 and self.scaling in ("auto", "spectral"):
+        kind, weights = self._kind(u), None
+        if kind == "spectral":
             weights = root_spectrum(u).expand(len(u), -1).clone()
-        elif u.ndim == 2 and self.scaling == "levels":
+        elif kind == "levels":
             weights = level_scaling(objective, u)
         return (torch.ones_like(u).flatten(1) if weights is None else weights)[:, None]

@@ -43,12 +43,12 @@ def synthetic_image(dtype=torch.float64):
 
 @pytest.fixture(scope="session")
 def faces():
-    return load_prior("faces64")
+    return load_prior("faces64-additive")
 
 
 @pytest.fixture(scope="session")
 def faces_double():
-    return load_prior("faces64", dtype=torch.float64)
+    return load_prior("faces64-additive", dtype=torch.float64)
 
 
 @pytest.fixture(params=list(itertools.product(COUPLINGS, SPLIT_PRIORS)), ids="-".join)

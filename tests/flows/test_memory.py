@@ -82,7 +82,7 @@ def test_gradients_are_those_of_autograd(glow, mode, log_det):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_float32_gradients_of_a_trained_flow_are_those_of_autograd(synthetic, mode):
-    flow = load_prior("faces64", memory=mode)._flow
+    flow = load_prior("faces64-additive", memory=mode)._flow
     x = torch.cat([synthetic, synthetic.flip(3)]).float()
     with recording():
         latents, _ = flow.encode(x)

@@ -153,8 +153,8 @@ def test_properties(faces):
     assert faces.latent_shapes == [(6, 32, 32), (12, 16, 16), (24, 8, 8), (96, 4, 4)]
     assert faces.latent_sizes == [6144, 3072, 1536, 1536]
     assert faces.dtype == torch.float32 and faces.device == torch.device("cpu")
-    assert isinstance(faces.config, GlowConfig) and faces.name == "faces64"
-    assert "faces64" in repr(faces) and "64x64" in repr(faces)
+    assert isinstance(faces.config, GlowConfig) and faces.name == "faces64-additive"
+    assert "faces64-additive" in repr(faces) and "64x64" in repr(faces)
 
 
 def test_to_returns_a_new_prior_folded_from_the_weights(faces, faces_double, synthetic):

@@ -10,15 +10,17 @@ def test_names_have_one_line_summaries():
     assert "\n" not in list_priors()["faces64"]
 
 
-def test_the_bundled_prior(faces):
-    assert faces.sha256 == zoo.FACES64_SHA256
-    assert "on-commercial" in faces.card.terms and faces.card.bits_per_dim == pytest.approx(2.963)
+def test_the_bundled_prior():
+    prior = load_prior("faces64")
+    assert prior.sha256 == zoo.FACES64_SHA256
+    assert "on-commercial" in prior.card.terms and "noise of 0.015" in prior.card.notes
 
 
-def test_the_prior_of_faces_with_affine_couplings():
-    prior = load_prior("faces64-affine")
-    assert prior.sha256 == zoo.FACES64_AFFINE_SHA256 and prior.config.coupling == "affine"
-    assert "on-commercial" in prior.card.terms and prior.card.bits_per_dim == pytest.approx(2.892, abs=1e-3)
+@pytest.mark.parametrize(("coupling", "bits"), [("additive", 2.963), ("affine", 2.892)])
+def test_the_priors_of_faces_without_noise(coupling, bits):
+    prior = load_prior(f"faces64-{coupling}")
+    assert prior.config.coupling == coupling
+    assert "on-commercial" in prior.card.terms and prior.card.bits_per_dim == pytest.approx(bits, abs=1e-3)
 
 
 def test_the_prior_of_photographs_takes_any_size():
