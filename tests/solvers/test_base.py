@@ -108,7 +108,7 @@ def test_a_search_is_given_by_name_or_as_an_object_with_flat_options():
     assert make_solver("nonlinear_cg", search="armijo").search == Armijo()
     assert make_solver("lbfgs", history=3, curvature=0.5).config() == {
         "history": 3,
-        "scaling": "none",
+        "scaling": "auto",
         "search": "strong-wolfe",
         "step_size": None,
         "sufficient_decrease": 1e-4,
