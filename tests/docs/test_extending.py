@@ -81,8 +81,8 @@ def test_the_solver_conforms(installed):
 def test_they_solve_a_problem_together(installed):
     site, cwd = installed
     out = call("use.py", site=site, cwd=cwd)
-    found = re.fullmatch(r"F from (-?\d+) to (-?\d+) in 20 iterations\n", out)
-    assert found and int(found[2]) < int(found[1])
+    found = re.fullmatch(r"F from (-?[\d.]+) to (-?[\d.]+) in 20 iterations\n", out)
+    assert found and float(found[2]) < float(found[1])
     assert (cwd / "run.h5").exists()
 
 
