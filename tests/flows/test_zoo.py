@@ -26,7 +26,7 @@ def test_the_priors_of_faces_without_noise(coupling, bits):
 def test_the_prior_of_photographs_takes_any_size():
     prior = load_prior("natural")
     assert prior.sha256 == zoo.NATURAL_SHA256 and prior.any_size
-    assert "0.03" in prior.card.notes and "BSDS500" in prior.card.training
+    assert "0.02" in prior.card.notes and "BSDS500" in prior.card.training
     sized = prior.at_size(21, 35)
     x = sized.sample(1, seed=0, temperature=0.7).clamp(0, 1)
     assert torch.allclose(sized.decode(sized.encode(x)), x, atol=1e-4)
