@@ -32,7 +32,13 @@ def test_record_has_all_groups_and_the_same_trace(objective, tmp_path):
         config = json.loads(file["config"].attrs["json"])
     assert config["solver"]["name"] == "lbfgs" and config["solver"]["options"]["history"] == 20
     assert config["initialiser"] == {"name": "zeros", "seed": 5}
-    assert config["prior"] == {"name": "tiny", "source": None, "sha256": objective.prior.sha256}
+    assert config["prior"] == {
+        "name": "tiny",
+        "source": None,
+        "sha256": objective.prior.sha256,
+        "memory": "store",
+        "coupling_dtype": "float64",
+    }
     assert config["objective"]["phi"] == "nll" and config["limits"]["max_iter"] == 7
     assert config["dtype"] == "float64" and config["versions"]["torch"]
 
