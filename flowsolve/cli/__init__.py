@@ -12,6 +12,8 @@ import threading
 import typer
 
 from ..errors import FlowsolveError
+from .advise import advise
+from .answer import answer
 from .check_operator import check_operator
 from .check_prior import check_prior
 from .compare import compare
@@ -22,6 +24,7 @@ from .rerun import rerun
 from .resume import resume
 from .show import show
 from .solve import solve
+from .study import study
 from .train import train
 from .watch import watch
 
@@ -46,10 +49,13 @@ app.command("solve", no_args_is_help=True)(solve)
 app.command("demo")(demo)
 app.command("list")(list_names)
 app.command("show", no_args_is_help=True)(show)
+app.command("advise", no_args_is_help=True)(advise)
+app.command("answer", no_args_is_help=True)(answer)
 app.command("watch", no_args_is_help=True)(watch)
 app.command("resume", no_args_is_help=True)(resume)
 app.command("rerun", no_args_is_help=True)(rerun)
 app.command("compare", no_args_is_help=True)(compare)
+app.add_typer(study, name="study")
 app.command("train", no_args_is_help=True)(train)
 app.command("import-prior", no_args_is_help=True)(import_prior)
 app.command("check-operator", no_args_is_help=True)(check_operator)

@@ -21,7 +21,11 @@ TIMED = ("seconds",)
 
 
 def resume(
-    path: str | Path, *, prior: FlowPrior | None = None, callback: Callable[[Any], bool | None] | None = None
+    path: str | Path,
+    *,
+    prior: FlowPrior | None = None,
+    callback: Callable[[Any], bool | None] | None = None,
+    abandoned: bool = False,
 ) -> Result:
     """Continue an interrupted, failed or killed run from its last checkpoint.
 
@@ -36,6 +40,9 @@ def resume(
         The prior, where it cannot be loaded from where the run had it.
     callback : callable, optional
         As for `flowsolve.solve`.
+    abandoned : bool
+        Whether the caller knows that nobody writes the record any more, which cannot be seen of a process on
+        another machine. Should it still be writing, its next write fails.
 
     Raises
     ------
@@ -45,7 +52,7 @@ def resume(
     record = open_run(path)
     if record.status == "finished":
         raise RecordError(f"record: {path} is a finished run; there is nothing to resume")
-    if record.status == "running":
+    if record.status == "running" and not abandoned:
         raise RecordError(
             f"record: {path} is still being written by process {record.attributes['pid']} on "
             f"{record.attributes['host']}"

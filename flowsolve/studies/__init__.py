@@ -1,0 +1,1 @@
+"""Studies: many runs planned, carried out, and what they say about solvers, starts and weights."""

@@ -1,0 +1,158 @@
+"""Which combinations have no meaning: tried out on one image, with a tiny flow in the place of the prior.
+
+What a solver takes, where a start exists and which operators allow a hard constraint is decided where it
+is implemented, and nowhere twice. So each part of a cell is made once, without the price of a real flow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import tasks
+from ..errors import FlowsolveError
+from ..flows import FlowPrior, Glow, GlowConfig
+from ..initialise import Start, make_start
+from ..objectives import FORMULATIONS, Objective
+from ..operators import LinearOperator
+from ..problem import InverseProblem, degrade
+from ..solvers.base import make_solver
+from .cells import Cell
+from .inputs import Inputs
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a cell cannot run.
+
+    Attributes
+    ----------
+    key : str
+        Key of the study file that asks for what cannot be had.
+    what : str
+        The combination.
+    why : str
+        What the part of the package that refused it says.
+    """
+
+    key: str
+    what: str
+    why: str
+
+
+#: A part that could be made, or why not.
+Made = tuple[Any, "Refusal | None"]
+
+
+class Compatibility:
+    """Tells whether cells can run; parts that cells share are tried once.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        The study's images, masks and kernels.
+    """
+
+    def __init__(self, inputs: Inputs) -> None:
+        self.inputs = inputs
+        self._made: dict[Any, Made] = {}
+        flow = Glow(GlowConfig.model_validate({"levels": 1, "steps": 1, "hidden": 2}), seed=0)
+        self._prior = FlowPrior(flow, name="stand-in", dtype=torch.float64)
+
+    def refusal(self, cell: Cell) -> Refusal | None:
+        """Return why a cell cannot run, or None where it can."""
+        for part in (self._operator, self._objective, self._start, self._solver):
+            why = part(cell)[1]
+            if why is not None:
+                return why
+        return None
+
+    def uses_seed(self, cell: Cell, other: int) -> bool:
+        """Return whether the start of a cell is another one with another seed."""
+        mine, theirs = (self._start(c)[0] for c in (cell, _with_seed(cell, other)))
+        if mine is None or theirs is None:
+            return True
+        return not all(_equal(getattr(mine, part), getattr(theirs, part)) for part in ("x", "z"))
+
+    def _operator(self, cell: Cell) -> Made:
+        def make() -> LinearOperator:
+            operator = build_operator(cell, self.inputs)
+            # Fitting all images is checked by the operator of all of them; the rest needs one.
+            return operator.select(np.arange(1))
+
+        return self._once(("operator", cell.task), "task", f"task {cell.task!r}", make)
+
+    def _problem(self, cell: Cell) -> InverseProblem:
+        operator, sigma = self._operator(cell)[0], cell.sigma
+        x = torch.as_tensor(self.inputs.x[:1], dtype=torch.float64)
+        return InverseProblem(operator, degrade(operator, x, sigma=sigma, seed=0), sigma=sigma, x_true=x)
+
+    def _objective(self, cell: Cell) -> Made:
+        def make() -> Objective:
+            kind = FORMULATIONS[cell.formulation]
+            return kind(self._problem(cell), self._prior, phi=cell.phi, lam=cell.lam)
+
+        key = ("objective", cell.task, cell.sigma, cell.formulation, cell.phi, cell.lam)
+        return self._once(key, "lam", f"lam {cell.lam!r} for {_about(cell)}", make)
+
+    def _start(self, cell: Cell) -> Made:
+        def make() -> Start:
+            objective = self._objective(cell)[0]
+            return make_start(cell.init, objective.problem, objective.prior, seed=cell.seed)
+
+        name = repr(cell.start) if cell.start == cell.init else f"{cell.start!r} ({cell.init})"
+        key = ("start", cell.task, cell.sigma, cell.init, cell.seed)
+        return self._once(key, "start", f"start {name} for {_about(cell, objective=False)}", make)
+
+    def _solver(self, cell: Cell) -> Made:
+        def make() -> None:
+            objective = self._objective(cell)[0]
+            solver, x = make_solver(cell.solver_name, **cell.solver_options), objective.problem.x_true
+            state = solver.init(objective, objective.from_latent(x.new_zeros(1, objective.prior.n)))
+            solver.close(state)
+
+        key = ("solver", cell.task, cell.sigma, cell.formulation, cell.phi, cell.lam, cell.solver)
+        return self._once(key, "solver", f"solver {cell.solver!r} for {_about(cell)}", make)
+
+    def _once(self, key: Any, axis: str, what: str, make: Callable[[], Any]) -> Made:
+        if key not in self._made:
+            try:
+                self._made[key] = make(), None
+            except FlowsolveError as error:
+                self._made[key] = None, Refusal(axis, what, str(error))
+        return self._made[key]
+
+
+def build_operator(cell: Cell, inputs: Inputs) -> LinearOperator:
+    """Return the operator of all images of a cell's study.
+
+    Raises
+    ------
+    ArgumentError
+        If an option does not fit the images.
+    """
+    options = dict(cell.operator)
+    for name, arrays in (("mask", inputs.masks), ("kernel", inputs.kernels)):
+        if name in options:
+            options[name] = arrays[options[name]]
+    shape: Any = inputs.x.shape[1:]
+    return tasks.registry.get(cell.task_name).operator(
+        shape, n_images=len(inputs.x), seed=cell.measurement_seed, options=tasks.TaskOptions(**options)
+    )
+
+
+def _about(cell: Cell, *, objective: bool = True) -> str:
+    about = f"task {cell.task!r} at sigma {cell.sigma:g}"
+    return f"{about}, {cell.formulation}, lam {cell.lam!r}" if objective else about
+
+
+def _with_seed(cell: Cell, seed: int) -> Cell:
+    return replace(cell, seed=seed)
+
+
+def _equal(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
+    return a is b if a is None or b is None else torch.equal(a, b)

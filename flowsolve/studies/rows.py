@@ -1,0 +1,152 @@
+"""The rows of a study's table: what a run did to each of its images, in a few numbers."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from ..errors import RecordError
+from ..recording import RunRecord
+from ..report.compare import FLOW_PASSES as PASSES
+from .parameters import operator_label
+
+#: Columns of the table and their types. ``value``, ``psnr``, ``data_fidelity``, ``prior_value`` and
+#: ``z_norm`` are those of the best iterate, which has the lowest F unless the run watched held-out data;
+#: ``psnr_peak`` is the highest along the run. ``lam`` is the weight as a number, one for each image, NaN with
+#: a hard constraint; ``lam_given`` is what was asked for. ``measurement`` stands for the measured data: equal
+#: data, equal text. Counts and seconds are those of the whole run; ``passes`` are those through the
+#: network either way and products with their Jacobians, the axis ``flow`` of ``flowsolve compare``.
+COLUMNS = {
+    "run": "object",
+    "image": "object",
+    "task": "object",
+    "operator": "object",
+    "sigma": "float64",
+    "prior": "object",
+    "formulation": "object",
+    "phi": "object",
+    "lam": "float64",
+    "lam_given": "object",
+    "solver": "object",
+    "start": "object",
+    "seed": "int64",
+    "status": "object",
+    "value": "float64",
+    "value_final": "float64",
+    "psnr": "float64",
+    "psnr_start": "float64",
+    "psnr_peak": "float64",
+    "psnr_final": "float64",
+    "data_fidelity": "float64",
+    "prior_value": "float64",
+    "iterations": "int64",
+    "evaluations": "int64",
+    "gradients": "int64",
+    "E": "int64",
+    "D": "int64",
+    "A": "int64",
+    "AT": "int64",
+    "passes": "int64",
+    "seconds": "float64",
+    "z_norm": "float64",
+    "run_status": "object",
+    "position": "int64",
+    "measurement": "object",
+}
+
+_COUNTS = ("evaluations", "gradients", "E", "D", "A", "AT")
+
+
+def table_rows(run: str, parameters: dict[str, Any], record: RunRecord) -> list[dict[str, Any]]:
+    """Return the rows of a run, one an image, in the order of its batch.
+
+    Parameters
+    ----------
+    run : str
+        Id of the run.
+    parameters : dict
+        As in a plan's cells.
+    record : RunRecord
+        The record, as just opened.
+
+    Raises
+    ------
+    RecordError
+        If the record has another number of images than the parameters name, or is damaged.
+    """
+    n = int(record.config["n_images"])
+    if len(parameters["images"]) != n:
+        raise RecordError(f"record: {record.path} has {n} images; the plan says {len(parameters['images'])}")
+    stored = _stored(record, n)
+    numbers = _of_trace(record.trace, stored["best_iteration"], n)
+    objective = record.config["objective"]
+    lam = np.broadcast_to(np.asarray(objective["lam_value"], dtype=np.float64), n)
+    common = {
+        "run": run,
+        "task": str(parameters["task"]),
+        "operator": operator_label(parameters.get("operator") or {}),
+        "sigma": float(record.config["noise"]["sigma"]),
+        "prior": str(parameters["prior"]),
+        "formulation": str(objective["formulation"]),
+        "phi": str(objective["phi"]),
+        "lam_given": "for each image" if isinstance(objective["lam"], list) else str(parameters["lam"]),
+        "solver": str(parameters["solver"]),
+        "start": str(parameters["start"]),
+        "seed": int(parameters["seed"]),
+        "run_status": record.status,
+    }
+    rows = []
+    for i, name in enumerate(parameters["images"]):
+        row = {**common, "image": str(name), "position": i, "lam": lam[i]}
+        row["status"] = stored["status"][i] or record.status
+        row["z_norm"], row["measurement"] = stored["z_norm"][i], stored["measurement"][i]
+        rows.append({**row, **{column: values[i] for column, values in numbers.items()}})
+    return rows
+
+
+def _of_trace(trace: dict[str, np.ndarray], best: np.ndarray, n: int) -> dict[str, np.ndarray]:
+    """Return the columns that come from the trace, NaN or 0 where nothing is recorded yet."""
+    unknown, none = np.full(n, np.nan), np.zeros(n, dtype=np.int64)
+    if not trace or not len(trace["value"]):
+        floats = ("value", "value_final", "psnr", "psnr_start", "psnr_peak", "psnr_final")
+        columns = dict.fromkeys((*floats, "data_fidelity", "prior_value", "seconds"), unknown)
+        return columns | dict.fromkeys(("iterations", "passes", *_COUNTS), none)
+    images = np.arange(n)
+    value = np.where(np.isnan(trace["value"]), np.inf, trace["value"])
+    # Of a run without best iterates yet, the lowest F so far.
+    row = np.where(best >= 0, np.searchsorted(trace["iteration"], best), value.argmin(0))
+    row = np.minimum(row, len(value) - 1)
+    psnr = trace.get("psnr", np.full(value.shape, np.nan))
+    # An image that has ended repeats its last row, of which the clock tells the iteration.
+    ended = np.argmax(trace["seconds"] >= trace["seconds"][-1], axis=0)
+    columns = {
+        "value": trace["value"][row, images],
+        "value_final": trace["value"][-1],
+        "psnr": psnr[row, images],
+        "psnr_start": psnr[0],
+        "psnr_peak": psnr.max(0),
+        "psnr_final": psnr[-1],
+        "data_fidelity": trace["data_fidelity"][row, images],
+        "prior_value": trace["prior"][row, images],
+        "iterations": trace["iteration"][ended],
+        "passes": sum((trace[name][-1] for name in PASSES), none),
+        "seconds": trace["seconds"][-1],
+    }
+    return columns | {name: trace[name][-1] for name in _COUNTS}
+
+
+def _stored(record: RunRecord, n: int) -> dict[str, Any]:
+    """Return what stands outside the trace: best iterations, statuses, ‖z‖ and the measurements' digests."""
+    with record.open() as file:
+        y = file["problem/y"][()]
+        # Latents of a run that goes on are not there yet: no need to read the room kept for them.
+        best = file["best/iteration"][()]
+        norms = np.full(n, np.nan)
+        if (best >= 0).any():
+            z = file["best/z"][()].reshape(n, -1).astype(np.float64)
+            norms = np.sqrt(np.einsum("ij,ij->i", z, z))
+        status = [s.decode() for s in file["final/status"][()]]
+    digests = [hashlib.blake2b(np.ascontiguousarray(row).tobytes(), digest_size=6).hexdigest() for row in y]
+    return {"best_iteration": best, "z_norm": norms, "status": status, "measurement": digests}
