@@ -92,10 +92,10 @@ class HybridState(State):
 class Hybrid(Solver):
     """Hybrid: L-BFGS over images and over latents in turn, on one F that never rises.
 
-    Every image starts in the space where φ is lowered most readily. Where its rate, the decrease of F per
-    evaluation over `window` iterations, has halved since the last decision, it tries the other space for
-    `probe` iterations. If the rate is higher there it stays; else it goes on from where it left, as if
-    nothing had been tried, and waits four to eight times as long before it tries again.
+    Every image starts over images. Where its rate, the decrease of F per evaluation over `window` iterations,
+    has halved since the last decision, it tries the other space for `probe` iterations. If the rate is higher
+    there it stays; else it goes on from where it left, as if nothing had been tried, and waits four to sixteen
+    times as long before it tries again.
 
     Parameters
     ----------
@@ -108,9 +108,8 @@ class Hybrid(Solver):
     memory : {"empty", "keep"}
         Whether the inner solver starts anew when a space is entered again, or goes on with what it had learnt
         elsewhere: that saves an evaluation, but may cost a line search many.
-    first : {"auto", "images", "latents"}
-        Space of the first iterations. ``auto`` takes latents for ``nll``, whose log-determinant falls there
-        steadily, and images for the others.
+    first : {"images", "latents"}
+        Space of the first iterations. Over images F falls faster at first, whatever φ.
 
     Raises
     ------
@@ -125,16 +124,16 @@ class Hybrid(Solver):
     inner: str | Solver | Mapping[str, Any] = "lbfgs"
     window: int = 10
     probe: int = 5
-    patience: int = 40
+    patience: int = 25
     memory: str = "empty"
-    first: str = "auto"
+    first: str = "images"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inner", inner_solver(self.inner))
         for name in ("window", "probe", "patience"):
             require_positive(name, getattr(self, name))
         require_choice("memory", self.memory, ("empty", "keep"))
-        require_choice("first", self.first, ("auto", *SIDES))
+        require_choice("first", self.first, SIDES)
 
     @property
     def solver(self) -> Solver:
@@ -149,8 +148,7 @@ class Hybrid(Solver):
     def init(self, objective: Objective, u: torch.Tensor) -> HybridState:
         """Start the inner solver in the first space; the other is entered when it is tried."""
         sides, own = both_spaces(objective), own_space(objective)
-        auto = LATENTS if objective.phi == "nll" else IMAGES
-        first = auto if self.first == "auto" else SIDES.index(self.first)
+        first = SIDES.index(self.first)
         at = self.solver.init(sides[first], u if first == own else _cross(objective, u, own))
         if first != own and not torch.isfinite(at.evaluation.value).all():
             # The start cannot be carried across: the flow's inverse overflows there.
@@ -241,7 +239,7 @@ class Hybrid(Solver):
         lost = judged & state.probing & ~won
         slow = stuck[rows, state.space] | ((now[:, 1] >= state.due) & (rate < state.reference / 2))
         tries = judged & ~state.probing & slow & ~stuck[rows, other]
-        worse = (home / rate.clamp(min=1e-300)).clamp(4, 8)
+        worse = (home / rate.clamp(min=1e-300)).clamp(4, 16)
         gap = torch.where(won, self.patience, torch.where(lost, worse * state.gap, state.gap))
         # The first steps of a trial are without memory: its later half says what the space is good for.
         half = state.probing & (taken == self.probe // 2)
