@@ -94,8 +94,8 @@ class Hybrid(Solver):
 
     Every image starts over images. Where its rate, the decrease of F per evaluation over `window` iterations,
     has halved since the last decision, it tries the other space for `probe` iterations. If the rate is higher
-    there it stays; else it goes on from where it left, as if nothing had been tried, and waits four to sixteen
-    times as long before it tries again.
+    there it stays; else it goes on from where it left, as if nothing had been tried, and waits four to
+    sixteen times as long before it tries again.
 
     Parameters
     ----------
