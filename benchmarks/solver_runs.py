@@ -12,6 +12,7 @@ import flowsolve as fs
 from flowsolve.initialise import Start
 from flowsolve.objectives.base import Objective
 from flowsolve.solvers import Solver
+from flowsolve.stopping import TargetValue
 
 from .face_tasks import FACE_TASKS
 
@@ -66,8 +67,12 @@ def run(
     *,
     evaluations: int | None = None,
     iterations: int | None = None,
+    target: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return the trace of a run, columns (iterations + 1, N), to its budget and not to convergence."""
+    """Return the trace of a run, columns (iterations + 1, N), to its budget and not to convergence.
+
+    Where there is a `target`, shape (N,), images whose F has reached it leave the batch.
+    """
     result = fs.solve(
         objective,
         contender.solver,
@@ -75,6 +80,7 @@ def run(
         max_iter=iterations,
         max_evaluations=evaluations,
         rtol=None,
+        stopping=None if target is None else TargetValue(target),
         **contender.options,
     )
     return result.trace

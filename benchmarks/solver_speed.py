@@ -21,6 +21,7 @@ OURS = {
     "synthesis": (
         Contender("L-BFGS", "lbfgs"),
         Contender("L-BFGS, level units", "lbfgs", {"scaling": "levels"}),
+        Contender("hybrid", "hybrid"),
     ),
     "analysis": (Contender("L-BFGS, spectral units", "lbfgs"),),
 }
@@ -46,7 +47,8 @@ def against_the_seed(x: torch.Tensor, prior: Any, tasks: list[str], iterations: 
             target = run(plan.objective, adam, plan.start, iterations=iterations)["value"][-1]
             entry: dict[str, Any] = {"target": target, "adam_seconds": loop, "ours": {}}
             for contender in contenders:
-                trace = run(plan.objective, contender, plan.start, iterations=min(300, iterations))
+                limit = min(300, iterations)
+                trace = run(plan.objective, contender, plan.start, iterations=limit, target=target)
                 seconds = first_at(trace, target, "seconds").max()
                 entry["ours"][contender.title] = {
                     "seconds_to_target": seconds,

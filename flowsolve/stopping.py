@@ -24,6 +24,7 @@ STATUSES = (
     "timeout",
     "discrepancy",
     "held_out",
+    "target",
     "stalled",
     "diverged",
     "stopped",
@@ -176,7 +177,10 @@ def criterion_from_config(config: Any) -> Criterion:
     if name in ("either", "both"):
         first, second = (criterion_from_config(part) for part in config[name])
         return first | second if name == "either" else first & second
-    kinds = (MaxIterations, MaxEvaluations, MaxSeconds, GradientNorm, RelativeChange, Discrepancy, HeldOut)
+    kinds = (
+        MaxIterations, MaxEvaluations, MaxSeconds, GradientNorm, RelativeChange, Discrepancy, HeldOut,
+        TargetValue,
+    )  # fmt: skip
     for kind in kinds:
         if kind.__name__ == name:
             options = {key: value for key, value in config.items() if key != name}
@@ -286,6 +290,36 @@ class HeldOut(_Threshold):
         """Return whether each image's lowest misfit is at least `limit` iterations back."""
         misfits = np.stack([np.asarray(row) for row in progress.trace[self.merit]])
         return len(misfits) - 1 - misfits.argmin(0) >= max(1, self.limit)
+
+
+class TargetValue(Criterion):
+    """Stop an image when F is at most its target, for example the value that another solver ended with.
+
+    Parameters
+    ----------
+    targets : float or array_like, shape (N,)
+        Target of all images, or of each.
+    """
+
+    def __init__(self, targets: float | Sequence[float] | np.ndarray) -> None:
+        self.targets = np.asarray(targets, dtype=np.float64)
+        if self.targets.ndim > 1 or not np.isfinite(self.targets).all():
+            raise ArgumentError("TargetValue", repr(targets), "a finite number, or one for each image")
+
+    def check(self, progress: Progress) -> np.ndarray:
+        """Return ``target`` where it is reached."""
+        value = np.asarray(progress.value)
+        if self.targets.ndim and self.targets.shape != value.shape:
+            raise ArgumentError(
+                "TargetValue",
+                f"{len(self.targets)} targets",
+                f"one number, or {len(value)}, one for each image",
+            )
+        return np.where(value <= self.targets, "target", "").astype(object)
+
+    def config(self) -> Any:
+        """Return the targets."""
+        return {"TargetValue": self.targets.tolist()}
 
 
 def make_criterion(

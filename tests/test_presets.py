@@ -9,7 +9,12 @@ from flowsolve import presets
 from flowsolve.errors import ArgumentError
 from flowsolve.flows import load_prior
 from flowsolve.flows.raw import raw_prior
-from flowsolve.objectives import AsimSynthesis, OberlinVermAnalysis, OberlinVermSynthesis
+from flowsolve.objectives import (
+    AsimSynthesis,
+    CheckerboardAnalysis,
+    OberlinVermAnalysis,
+    OberlinVermSynthesis,
+)
 
 
 def walked(prior, x):
@@ -140,6 +145,7 @@ def test_analysis_from_zero_starts_at_the_image_of_the_standardised_latent(tiny_
     [
         (OberlinVermAnalysis, {"checkerboard": 0.3, "block": 2}),
         (OberlinVermSynthesis, {"checkerboard": 0.3, "block": 4}),
+        (CheckerboardAnalysis, {"checkerboard": 0.3, "block": 2}),
         (AsimSynthesis, {}),
     ],
 )

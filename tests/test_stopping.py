@@ -11,6 +11,7 @@ from flowsolve.stopping import (
     MaxSeconds,
     Progress,
     RelativeChange,
+    TargetValue,
     criterion_from_config,
 )
 
@@ -99,3 +100,16 @@ def test_new_criteria_are_rebuilt_from_their_descriptions():
     assert again.config() == criterion.config() and again.merit == "held_out"
     with pytest.raises(ArgumentError, match=r"HeldOut: got 1\.5"):
         HeldOut(1.5)
+
+
+def test_target_value_is_of_each_image_or_of_all():
+    assert TargetValue([3.0, 2.9]).check(progress()).tolist() == ["target", ""]
+    assert TargetValue(3.0).check(progress()).tolist() == ["target", "target"]
+    assert criterion_from_config(TargetValue([3.0, 2.9]).config()).check(progress())[1] == ""
+
+
+def test_bad_targets_are_refused():
+    with pytest.raises(ArgumentError, match="a finite number, or one for each image"):
+        TargetValue([1.0, np.nan])
+    with pytest.raises(ArgumentError, match=r"3 targets.*2, one for each image"):
+        TargetValue([1.0, 2.0, 3.0]).check(progress())

@@ -4,7 +4,7 @@ from .analysis import Analysis
 from .asim import AsimSynthesis
 from .base import Evaluation, Objective, Split
 from .gauss_newton import GaussNewton
-from .oberlin_verm import OberlinVermAnalysis, OberlinVermSynthesis
+from .oberlin_verm import CheckerboardAnalysis, OberlinVermAnalysis, OberlinVermSynthesis
 from .synthesis import Synthesis
 
 #: The two formulations, by name.
@@ -13,7 +13,14 @@ FORMULATIONS: dict[str, type[Objective]] = {"analysis": Analysis, "synthesis": S
 #: All objectives by the name that a record has of them, with the published losses of `flowsolve.presets`.
 BY_NAME: dict[str, type[Objective]] = {
     kind.name: kind
-    for kind in (Analysis, Synthesis, OberlinVermAnalysis, OberlinVermSynthesis, AsimSynthesis)
+    for kind in (
+        Analysis,
+        Synthesis,
+        OberlinVermAnalysis,
+        OberlinVermSynthesis,
+        CheckerboardAnalysis,
+        AsimSynthesis,
+    )
 }
 
 __all__ = [
@@ -21,6 +28,7 @@ __all__ = [
     "FORMULATIONS",
     "Analysis",
     "AsimSynthesis",
+    "CheckerboardAnalysis",
     "Evaluation",
     "GaussNewton",
     "OberlinVermAnalysis",

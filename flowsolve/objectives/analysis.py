@@ -92,6 +92,12 @@ class Analysis(Objective):
         makers = {"prior": self._split_prior, "data": self._split_data}
         return {name: makers[name] for name in order} | {"flow": self._split_flow}
 
+    def counterpart_type(self) -> type[Objective] | None:
+        """Return `Synthesis`, unless this is a subclass, which may compute another F."""
+        from .synthesis import Synthesis
+
+        return Synthesis if type(self) is Analysis else None
+
     def _noiseless_lam(self) -> None:
         if not isinstance(self.fidelity, LeastSquares):
             raise UnsupportedError(

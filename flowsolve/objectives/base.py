@@ -296,6 +296,30 @@ class Objective(ABC):
         """Return the constructor's arguments beside the usual ones, JSON-able."""
         return {}
 
+    def counterpart_type(self) -> type[Objective] | None:
+        """Return the class of the same F over the other variable, or None where there is none."""
+        return None
+
+    def counterpart(self) -> Objective:
+        """Return the same F over the other variable, latents for images or images for latents.
+
+        It counts in the same tally.
+
+        Raises
+        ------
+        UnsupportedError
+            If there are no two formulations of this F.
+        """
+        kind = self.counterpart_type()
+        if kind is None:
+            raise UnsupportedError(
+                f"the {self.name} objective has no formulation of the same F in the other space"
+            )
+        options = dict(self.options(), phi=self.phi, lam=self.weight, fidelity=self.fidelity)
+        other = kind(self.problem, self.prior, **options)
+        other.tally, other.indices = self.tally, self.indices
+        return other
+
     def monitors(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return what the trace records of images beside F and its terms, each of shape (N,), uncounted."""
         if not isinstance(self.fidelity, HeldOutLeastSquares):

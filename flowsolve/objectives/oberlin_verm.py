@@ -99,3 +99,21 @@ class OberlinVermSynthesis(_Checkerboard, Synthesis):
     """The code's synthesis loss; parameters as `OberlinVermAnalysis`, the prior with its own latents."""
 
     name = "oberlin-verm-synthesis"
+
+    def counterpart_type(self) -> type[Objective]:
+        """Return the analysis of the same F, without the clip of the code's own."""
+        return CheckerboardAnalysis
+
+
+class CheckerboardAnalysis(_Checkerboard, Analysis):
+    """The code's synthesis loss over images, F(E(x)); parameters as `OberlinVermAnalysis`.
+
+    Not in the publication, whose analysis loss clips the image, so that its minima are others.
+    """
+
+    name = "checkerboard-analysis"
+    default_phi = "latent"
+
+    def counterpart_type(self) -> type[Objective]:
+        """Return `OberlinVermSynthesis`."""
+        return OberlinVermSynthesis

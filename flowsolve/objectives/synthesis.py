@@ -13,6 +13,7 @@ from ..fidelities import LeastSquares
 from ..flows import FlowPrior
 from ..flows.energies import latent_energy_prox
 from ..problem import InverseProblem
+from .analysis import Analysis
 from .base import Evaluation, Objective, Split
 
 #: Penalty that stands for σ = 0: the constraint A D(z) = y has no closed-form projection in z, so the data
@@ -87,6 +88,10 @@ class Synthesis(Objective):
     def splits(self) -> dict[str, Callable[[], Split]]:
         """Return ``latent``: gradient of the data term (and of log-det), prox of the rest, lam‖z‖²."""
         return {"latent": self._split_latent}
+
+    def counterpart_type(self) -> type[Objective] | None:
+        """Return `Analysis`, unless this is a subclass, which may compute another F."""
+        return Analysis if type(self) is Synthesis else None
 
     def _noiseless_lam(self) -> float:
         return NOISELESS_LAM

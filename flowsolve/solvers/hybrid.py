@@ -114,8 +114,8 @@ class Hybrid(Solver):
     Raises
     ------
     UnsupportedError
-        At the start, if the objective has a hard constraint, for which the two formulations differ, or is
-        neither `Analysis` nor `Synthesis` itself.
+        At the start, if the objective has a hard constraint, for which the two formulations differ, or no
+        `counterpart`.
     """
 
     state_type = HybridState
@@ -309,18 +309,16 @@ def both_spaces(objective: Objective) -> tuple[Objective, Objective]:
         If there are no two formulations of the same F.
     """
     who = "hybrid: goes between images and latents on one F"
-    if type(objective) not in (Analysis, Synthesis):
-        raise UnsupportedError(f"{who}; {type(objective).__name__} is neither Analysis nor Synthesis")
     objective.require_smooth("hybrid")
     if objective.constrained:
         raise UnsupportedError(
             f"{who}, but the hard constraint Ax = y (sigma = 0 with lam='map') exists over images only; "
             f"give a number for lam, or use one of {', '.join(solvers_taking('constraint'))}"
         )
-    kind = Synthesis if isinstance(objective, Analysis) else Analysis
-    lam = objective.weight
-    other = kind(objective.problem, objective.prior, phi=objective.phi, lam=lam, fidelity=objective.fidelity)
-    other.tally, other.indices = objective.tally, objective.indices
+    try:
+        other = objective.counterpart()
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{who}; {error}") from None
     return (objective, other) if isinstance(objective, Analysis) else (other, objective)
 
 

@@ -7,6 +7,12 @@ import flowsolve as fs
 from flowsolve import operators as ops
 from flowsolve.errors import ArgumentError, UnsupportedError
 from flowsolve.functionals import Box
+from flowsolve.objectives import (
+    AsimSynthesis,
+    CheckerboardAnalysis,
+    OberlinVermAnalysis,
+    OberlinVermSynthesis,
+)
 from flowsolve.solvers import LBFGS, Hybrid
 from flowsolve.solvers.hybrid import IMAGES, LATENTS, both_spaces
 
@@ -131,3 +137,21 @@ def test_options_are_checked_and_recorded():
         Hybrid(inner="lbfsg")
     with pytest.raises(ArgumentError, match="window: got 0"):
         Hybrid(window=0)
+
+
+@pytest.mark.parametrize("kind", [OberlinVermSynthesis, CheckerboardAnalysis])
+def test_the_published_synthesis_loss_has_both_spaces(kind, tiny_prior, problem):
+    objective = kind(problem, tiny_prior, lam=0.1, checkerboard=0.3, block=2)
+    analysis, synthesis = both_spaces(objective)
+    z = torch.randn(3, tiny_prior.n, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        synthesis.value(z), analysis.value(tiny_prior.decode(z)), rtol=1e-10, atol=1e-9
+    )
+    result = fs.solve(objective, "hybrid", max_iter=20, rtol=None, **QUICK)
+    assert (result.value < result.trace["value"][0]).all()
+
+
+@pytest.mark.parametrize("kind", [OberlinVermAnalysis, AsimSynthesis])
+def test_an_objective_without_a_counterpart_is_refused(kind, tiny_prior, problem):
+    with pytest.raises(UnsupportedError, match=f"hybrid: .*the {kind.name} objective has no formulation"):
+        fs.solve(kind(problem, tiny_prior, lam=0.1), "hybrid", max_iter=1)
