@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays import Array, HostArray, copy, namespace
 from ..errors import ArgumentError
-from . import torch_fast
+from . import torch_blocks, torch_fast
 from .base import LinearOperator
 from .blur import ROUNDING, Blur, schur_bound
 from .boundaries import check_boundary
@@ -109,7 +109,7 @@ class Downsample(LinearOperator):
         xp = namespace(x)
         batch, (c, h, w) = tuple(x.shape)[:-3], self.codim_shape
         if self.divides and torch_fast.usable(x):
-            return torch_fast.block_means(x, self.factor)
+            return torch_blocks.block_means(x, self.factor)
         if not self.divides:
             whole = xp.zeros((*batch, c, h * rows, w * columns), dtype=x.dtype, device=x.device)
             whole[..., : x.shape[-2], : x.shape[-1]] = x
@@ -126,12 +126,17 @@ class Downsample(LinearOperator):
             fine[..., top::rows, left::columns] = y
             return self._blur._adjoint(fine)
         if self.divides and torch_fast.usable(y):
-            return torch_fast.block_spread(y, self.factor)
+            return torch_blocks.block_spread(y, self.factor)
         h, w = self.codim_shape[1:]
         shares = xp.reshape(y * self._weights.like(y), (*batch, c, h, 1, w, 1))
         spread = shares + xp.zeros((rows, 1, columns), dtype=y.dtype, device=y.device)
         whole = xp.reshape(spread, (*batch, c, h * rows, w * columns))
         return whole if self.divides else copy(whole[..., :height, :width])
+
+    def _gram(self, x: Array) -> Array:
+        if self._blur is None and self.divides and torch_fast.usable(x):
+            return torch_blocks.block_gram(x, self.factor)
+        return super()._gram(x)
 
     def _cogram_function(self, f: Any, y: Array) -> Array:
         if self._blur is None:

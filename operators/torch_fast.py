@@ -20,14 +20,8 @@ from ..arrays import is_torch
 if TYPE_CHECKING:
     import torch
 
-BLOCK_TILE = 1 << 20
-"""Pixels worked on at a time by block means, which read each of them once."""
-
 HUGE = 1 << 22
 """Bytes from which on NumPy asks for huge pages, so that memory is handed out quickly."""
-
-SLICES = 8
-"""Up to so many slices are added one by one."""
 
 TRANSFORM_TILE = 1 << 16
 """Pixels transformed at a time: a transform needs several buffers of that size."""
@@ -133,89 +127,3 @@ def _filter(x: torch.Tensor, spectrum: torch.Tensor, size: tuple[int, int]) -> t
     transformed = torch.fft.rfft2(x, s=size)
     transformed *= spectrum
     return torch.fft.irfft2(transformed, s=size)
-
-
-def block_means(x: torch.Tensor, factor: tuple[int, int]) -> torch.Tensor:
-    """Return means over blocks, for sizes that the factor divides.
-
-    Parameters
-    ----------
-    x : torch.Tensor
-        Shape ``(..., H, W)``.
-    factor : (int, int)
-        Rows and columns of a block.
-
-    Returns
-    -------
-    torch.Tensor
-        Shape ``(..., H / rows, W / columns)``.
-    """
-    rows, columns = factor
-    height, width = x.shape[-2] // rows, x.shape[-1] // columns
-    out = empty((*x.shape[:-2], height, width), x.dtype)
-    bands, results = x.reshape(-1, rows, width * columns), out.view(-1, width)
-    # Bands of rows at a time, so that their means are still in the cache for the second step.
-    count = max(1, BLOCK_TILE // (rows * width * columns))
-    for start in range(0, len(bands), count):
-        lines = _mean(bands[start : start + count], 1)
-        _mean(lines.view(-1, width, columns), 2, out=results[start : start + count])
-    return out
-
-
-def _mean(x: torch.Tensor, axis: int, out: torch.Tensor | None = None) -> torch.Tensor:
-    """Return the mean along an axis, which for a few slices is fastest slice by slice."""
-    import torch
-
-    count = x.shape[axis]
-    if count > SLICES:
-        return torch.mean(x, axis, out=out)
-    if count == 1:
-        return x.select(axis, 0) if out is None else out.copy_(x.select(axis, 0))
-    if count == 2:
-        return torch.lerp(x.select(axis, 0), x.select(axis, 1), 0.5, out=out)
-    total = torch.add(x.select(axis, 0), x.select(axis, 1), out=out)
-    for i in range(2, count):
-        total += x.select(axis, i)
-    total *= 1 / count
-    return total
-
-
-def block_spread(y: torch.Tensor, factor: tuple[int, int]) -> torch.Tensor:
-    """Return the adjoint of :func:`block_means`: each value, by the block's size, all over its block.
-
-    Parameters
-    ----------
-    y : torch.Tensor
-        Shape ``(..., h, w)``.
-    factor : (int, int)
-        Rows and columns of a block.
-
-    Returns
-    -------
-    torch.Tensor
-        Shape ``(..., h * rows, w * columns)``.
-    """
-    import torch
-
-    (rows, columns), (height, width) = factor, y.shape[-2:]
-    weight = 1 / (rows * columns)
-    out = empty((*y.shape[:-2], height * rows, width * columns), y.dtype)
-    values = y.reshape(-1, width)
-    bands = out.view(-1, rows, width, columns)
-    pairs = columns == 2
-    if pairs:
-        # Two equal neighbours are a complex number, written at once.
-        bands = torch.view_as_complex(bands)
-        both = torch.tensor(complex(weight, weight), dtype=bands.dtype)
-    count = max(1, BLOCK_TILE // (rows * width * columns))
-    for start in range(0, len(bands), count):
-        band, part = bands[start : start + count], values[start : start + count]
-        if pairs:
-            torch.mul(part, both, out=band[:, 0])
-        else:
-            scaled = part * weight
-            for j in range(columns):
-                band[:, 0, :, j] = scaled
-        if rows > 1:
-            band[:, 1:] = band[:, :1]
-    return out

@@ -44,7 +44,7 @@ class Program:
 
     def __init__(self, dtype: torch.dtype, wide: Sequence[int], entry: Sequence[int]) -> None:
         self.dtype, self._used = dtype, 0
-        self._memory = _scratch(dtype)
+        self._memory = scratch(dtype)
         self._steps: list[Callable[[], Any]] = []
         self._last: list[Callable[[torch.Tensor], Any]] = []
         self.wide = self.take(wide)
@@ -80,9 +80,13 @@ class Program:
             last(out)
 
 
-def _scratch(dtype: torch.dtype) -> torch.Tensor:
+def scratch(dtype: torch.dtype) -> torch.Tensor:
     """Return the memory that this thread keeps for temporaries of a dtype."""
+    import torch
+
     name, memory = f"memory {dtype}", kept()
     if name not in memory:
-        memory[name] = torch_fast.empty((SCRATCH,), dtype)
+        # Memory made in inference mode could not be written to outside of it.
+        with torch.inference_mode(False):
+            memory[name] = torch_fast.empty((SCRATCH,), dtype)
     return memory[name]

@@ -92,10 +92,11 @@ class HybridState(State):
 class Hybrid(Solver):
     """Hybrid: L-BFGS over images and over latents in turn, on one F that never rises.
 
-    Every image starts over images. Where its rate, the decrease of F per evaluation over `window` iterations,
-    has halved since the last decision, it tries the other space for `probe` iterations. If the rate is higher
-    there it stays; else it goes on from where it left, as if nothing had been tried, and waits four to
-    sixteen times as long before it tries again.
+    Every image starts in the space `first`. Where its rate, the decrease of F per evaluation over `window`
+    iterations, has halved since the last decision, it tries the other space for `probe` iterations, or half as
+    many if they bring less than a tenth of that rate. If the rate is higher there it stays; else it goes on
+    from where it left, as if nothing had been tried, and waits four to sixteen times as long before it tries
+    again.
 
     Parameters
     ----------
@@ -108,8 +109,9 @@ class Hybrid(Solver):
     memory : {"empty", "keep"}
         Whether the inner solver starts anew when a space is entered again, or goes on with what it had learnt
         elsewhere: that saves an evaluation, but may cost a line search many.
-    first : {"images", "latents"}
-        Space of the first iterations. Over images F falls faster at first, whatever φ.
+    first : {"auto", "images", "latents"}
+        Space of the first iterations. ``auto`` takes images, where F falls faster at first, save for ``nll`` of
+        a flow with additive couplings: its log-determinant falls steadily over latents, and less over images.
 
     Raises
     ------
@@ -124,16 +126,16 @@ class Hybrid(Solver):
     inner: str | Solver | Mapping[str, Any] = "lbfgs"
     window: int = 10
     probe: int = 5
-    patience: int = 25
+    patience: int = 40
     memory: str = "empty"
-    first: str = "images"
+    first: str = "auto"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inner", inner_solver(self.inner))
         for name in ("window", "probe", "patience"):
             require_positive(name, getattr(self, name))
         require_choice("memory", self.memory, ("empty", "keep"))
-        require_choice("first", self.first, SIDES)
+        require_choice("first", self.first, ("auto", *SIDES))
 
     @property
     def solver(self) -> Solver:
@@ -148,7 +150,7 @@ class Hybrid(Solver):
     def init(self, objective: Objective, u: torch.Tensor) -> HybridState:
         """Start the inner solver in the first space; the other is entered when it is tried."""
         sides, own = both_spaces(objective), own_space(objective)
-        first = SIDES.index(self.first)
+        first = first_space(objective) if self.first == "auto" else SIDES.index(self.first)
         at = self.solver.init(sides[first], u if first == own else _cross(objective, u, own))
         if first != own and not torch.isfinite(at.evaluation.value).all():
             # The start cannot be carried across: the flow's inverse overflows there.
@@ -230,6 +232,11 @@ class Hybrid(Solver):
         rate = (state.mark[:, 0] - now[:, 0]) / (now[:, 1] - state.mark[:, 1]).clamp(min=1)
         rate = torch.where(failed | ~torch.isfinite(rate), 0.0, rate.clamp(min=0))
         home = state.rates[rows, other]
+        # The first steps of a trial are without memory: its later half says what the space is good for,
+        # unless next to nothing has happened by then.
+        half = state.probing & (taken == self.probe // 2)
+        hopeless = half & (rate < home / 10)
+        judged, half = judged | hopeless, half & ~hopeless
         rates = state.rates.clone()
         rates[rows[judged], state.space[judged]] = rate[judged]
 
@@ -241,8 +248,6 @@ class Hybrid(Solver):
         tries = judged & ~state.probing & slow & ~stuck[rows, other]
         worse = (home / rate.clamp(min=1e-300)).clamp(4, 16)
         gap = torch.where(won, self.patience, torch.where(lost, worse * state.gap, state.gap))
-        # The first steps of a trial are without memory: its later half says what the space is good for.
-        half = state.probing & (taken == self.probe // 2)
         mark = torch.where(((judged & ~lost) | half)[:, None], now, state.mark)
         mark[lost, 0] = self._value_at(state, other)[lost]
         mark[lost, 1] = now[lost, 1]
@@ -293,6 +298,12 @@ class Hybrid(Solver):
             u[away] = _cross(part, evaluation.image[away], IMAGES)
             evaluation.image[away] = part._put_back(evaluation.image[away])
         return u, evaluation
+
+
+def first_space(objective: Objective) -> int:
+    """Return the space in which F falls faster from the start."""
+    additive = objective.prior.config.coupling == "additive"
+    return LATENTS if objective.phi == "nll" and additive else IMAGES
 
 
 def own_space(objective: Objective) -> int:

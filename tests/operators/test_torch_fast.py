@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from flowsolve.operators import Blur, Downsample, Mask, torch_fast
+from flowsolve.operators import Blur, Mask, torch_fast
 
 
 @pytest.mark.parametrize("kernels", [1, 3])
@@ -19,18 +19,6 @@ def test_planes_are_filtered_alike_in_any_portions(kernels, tile, monkeypatch, r
         np.testing.assert_allclose(op(torch.from_numpy(x)), op(x), atol=1e-13)
         np.testing.assert_allclose(op.adjoint(torch.from_numpy(x)), op.adjoint(x), atol=1e-13)
         np.testing.assert_allclose(op.gram()(torch.from_numpy(x)), op.gram()(x), atol=1e-12)
-
-
-@pytest.mark.parametrize("factor", [1, 2, (1, 2), (2, 1), (3, 2), (2, 3), (4, 4), (12, 3), 12], ids=str)
-@pytest.mark.parametrize("tile", [10, 1 << 20])
-def test_block_means(factor, tile, monkeypatch, rng):
-    monkeypatch.setattr(torch_fast, "BLOCK_TILE", tile)
-    op = Downsample(factor, (2, 12, 12))
-    x = rng.standard_normal((3, 2, 12, 12))
-    found = op(torch.from_numpy(x))
-    np.testing.assert_allclose(found, op(x), atol=1e-14)
-    np.testing.assert_allclose(op.adjoint(found), op.adjoint(op(x)), atol=1e-14)
-    assert op.adjoint(found.float()).dtype == torch.float32
 
 
 def test_large_results_are_ordinary_tensors():
