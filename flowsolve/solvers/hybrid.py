@@ -93,7 +93,7 @@ class Hybrid(Solver):
     """Hybrid: L-BFGS over images and over latents in turn, on one F that never rises.
 
     Every image starts in the space `first`. Where its rate, the decrease of F per evaluation over `window`
-    iterations, has halved since the last decision, it tries the other space for `probe` iterations, or half as
+    iterations, has halved since the last decision, it tries the other space for `probe` iterations, half as
     many if they bring less than a tenth of that rate. If the rate is higher there it stays; else it goes on
     from where it left, as if nothing had been tried, and waits four to sixteen times as long before it tries
     again.
@@ -111,7 +111,7 @@ class Hybrid(Solver):
         elsewhere: that saves an evaluation, but may cost a line search many.
     first : {"auto", "images", "latents"}
         Space of the first iterations. ``auto`` takes images, where F falls faster at first, save for ``nll`` of
-        a flow with additive couplings: its log-determinant falls steadily over latents, and less over images.
+        a flow with additive couplings: its log-determinant falls steadily over latents, less over images.
 
     Raises
     ------
