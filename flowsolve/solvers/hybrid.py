@@ -110,8 +110,8 @@ class Hybrid(Solver):
         Whether the inner solver starts anew when a space is entered again, or goes on with what it had learnt
         elsewhere: that saves an evaluation, but may cost a line search many.
     first : {"auto", "images", "latents"}
-        Space of the first iterations. ``auto`` takes images, where F falls faster at first, save for ``nll`` of
-        a flow with additive couplings: its log-determinant falls steadily over latents, less over images.
+        Space of the first iterations. ``auto`` takes images, where F falls faster at first, but for ``nll``
+        of a flow with additive couplings: its log-determinant falls steadily over latents, less over images.
 
     Raises
     ------
