@@ -8,6 +8,7 @@ Parts, each with its own results file ``solvers-PART``::
     gap      evaluations to a relative gap of 1e-3; also the figure of PSNR against F
     hybrid   F at 200 evaluations of the hybrid and of each space alone
     starts   spread of F and PSNR over five starts
+    stops    which objective, start and stopping rule restore best
 
     python -m benchmarks.solvers [--part gap --part seed] [--images 16]
 """
@@ -21,11 +22,11 @@ import torch
 
 import flowsolve as fs
 
-from . import solver_speed, solver_tables
+from . import solver_speed, solver_stops, solver_tables
 from .face_tasks import FIVE
 from .reporting import faces, parser, save
 
-PARTS = ("seed", "batch", "latent", "gap", "hybrid", "starts")
+PARTS = ("seed", "batch", "latent", "gap", "hybrid", "starts", "stops")
 
 
 def main() -> None:
@@ -63,6 +64,8 @@ def _measure(
         return solver_tables.evaluations_to_gap(x, prior, tasks, options.budget)
     if part == "hybrid":
         return *solver_tables.hybrid(x, prior, tasks, options.budget), {}
+    if part == "stops":
+        return *solver_stops.stops(x, tasks, options.budget), {}
     return *solver_tables.starts(x, prior, tasks, options.budget), {}
 
 
