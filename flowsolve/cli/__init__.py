@@ -20,6 +20,7 @@ from .compare import compare
 from .demo import demo
 from .import_prior import import_prior
 from .list import list_names
+from .report import report
 from .rerun import rerun
 from .resume import resume
 from .show import show
@@ -51,6 +52,7 @@ app.command("list")(list_names)
 app.command("show", no_args_is_help=True)(show)
 app.command("advise", no_args_is_help=True)(advise)
 app.command("answer", no_args_is_help=True)(answer)
+app.command("report", no_args_is_help=True)(report)
 app.command("watch", no_args_is_help=True)(watch)
 app.command("resume", no_args_is_help=True)(resume)
 app.command("rerun", no_args_is_help=True)(rerun)

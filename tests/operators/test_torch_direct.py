@@ -10,7 +10,7 @@ import torch
 from flowsolve.operators import Blur, torch_direct
 from flowsolve.operators.boundaries import BOUNDARIES
 from flowsolve.operators.torch_direct import DirectFilter
-from flowsolve.operators.torch_program import _scratch, kept
+from flowsolve.operators.torch_program import kept, scratch
 
 RNG = np.random.default_rng(0)
 KERNELS = {
@@ -118,5 +118,5 @@ def test_gradients_are_not_recorded_into_the_memory():
     with torch.inference_mode():
         op(torch.ones(2, *SHAPE))
     op(torch.ones(2, *SHAPE, requires_grad=True)).sum().backward()
-    assert not _scratch(torch.float32).requires_grad
+    assert not scratch(torch.float32).requires_grad
     torch.testing.assert_close(x.grad, torch.ones(SHAPE))

@@ -20,7 +20,7 @@ SLOW = """
 checkpoint_seconds = 0
 flush_seconds = 0
 [budget]
-max_iter = 25
+max_iter = 150
 rtol = 0
 [[cells]]
 task = ["deblur", "denoise"]
