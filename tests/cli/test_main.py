@@ -15,8 +15,13 @@ def test_a_signal_closes_the_record_and_the_run_can_be_resumed(signum, prior_fil
     words = ["solve", photographs, "--task", "deblur", "--prior", prior_file, "--out", tmp_path / "run"]
     options = ["--max-iter", 100000, "--max-seconds", 60, "--solver", "adam", "--init", "adjoint"]
     command = [sys.executable, "-m", "flowsolve.cli", *map(str, words + options)]
+    # Where these tests run in the background, the shell has SIGINT ignored, and a child inherits that.
     process = subprocess.Popen(
-        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True
+        command,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     path = tmp_path / "run" / "run.h5"
     while process.poll() is None and not (path.exists() and len(fs.open_run(path).trace["iteration"]) > 1):
