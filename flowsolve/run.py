@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from . import interrupts
 from .errors import ArgumentError, RecordError, UnsupportedError
 from .initialise import Start, make_start
 from .metrics import psnr
@@ -144,6 +145,7 @@ class Run:
         if not self._restored:
             self._begin()
         while True:
+            interrupts.check()
             if not self._restored:
                 progress = self._progress()
                 self._apply(self._ends(progress))

@@ -5,12 +5,11 @@ Nothing here imports torch until a command needs it, so that ``--help`` answers 
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 
 import typer
 
+from .. import interrupts
 from ..errors import FlowsolveError
 from .advise import advise
 from .answer import answer
@@ -78,9 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
         0; 2 for a bad argument or a file that cannot be read or written, after one line on standard
         error; 130 if interrupted.
     """
-    if threading.current_thread() is threading.main_thread():
-        # Batch systems end a job with this signal: its record is to be closed as after Ctrl-C.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupts.catch_signals()
     try:
         code = app(arguments, standalone_mode=False)
     except (FlowsolveError, OSError) as error:
@@ -91,6 +88,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(message) if message else 2
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    finally:
+        interrupts.forget()
     # Newer versions of typer return the code of an interruption instead of raising it.
     if code == INTERRUPTED:
         print("flowsolve: interrupted; a record that was begun holds what was reached", file=sys.stderr)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from .. import interrupts
 from .board import Board
 from .cell import Outcome, Work, run_cell
 from .folder import StudyFolder
@@ -140,6 +141,7 @@ def run_study(
         inputs = plan.inputs if transfer == "array" else plan.paths
         with board.over(len(plan.cells), summary.skipped, len(summary.failures), executor.workers):
             for outcome in executor.carry_out(works, inputs, board.began):
+                interrupts.check()
                 _note(summary, outcome)
                 board.ended(outcome)
     return summary

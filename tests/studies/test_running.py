@@ -116,7 +116,8 @@ def test_a_study_whose_process_dies_goes_on_bit_by_bit(signum, study, tmp_path):
     wait_for_iterations(second, process, 3)
     process.send_signal(signum)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == (130 if signum == signal.SIGTERM else -signum) and "Traceback" not in err
+    assert process.returncode == (130 if signum == signal.SIGTERM else -signum), err
+    assert "Traceback" not in err
     assert fs.open_run(second).status == ("interrupted" if signum == signal.SIGTERM else "killed")
     summary = run_study(plan, out)
     assert summary.skipped == 1 and summary.resumed == [plan.cells[1].id]
