@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays import Array, HostArray, copy, namespace
 from ..errors import ArgumentError
-from . import torch_blocks, torch_fast
+from . import compiled_blocks
 from .base import LinearOperator
 from .blur import ROUNDING, Blur, schur_bound
 from .boundaries import check_boundary
@@ -108,8 +108,8 @@ class Downsample(LinearOperator):
             return copy(self._blur._apply(x)[..., top::rows, left::columns])
         xp = namespace(x)
         batch, (c, h, w) = tuple(x.shape)[:-3], self.codim_shape
-        if self.divides and torch_fast.usable(x):
-            return torch_blocks.block_means(x, self.factor)
+        if self.divides and compiled_blocks.compilable(x):
+            return compiled_blocks.block_means(x, self.factor)
         if not self.divides:
             whole = xp.zeros((*batch, c, h * rows, w * columns), dtype=x.dtype, device=x.device)
             whole[..., : x.shape[-2], : x.shape[-1]] = x
@@ -125,8 +125,8 @@ class Downsample(LinearOperator):
             fine = xp.zeros((*batch, c, height, width), dtype=y.dtype, device=y.device)
             fine[..., top::rows, left::columns] = y
             return self._blur._adjoint(fine)
-        if self.divides and torch_fast.usable(y):
-            return torch_blocks.block_spread(y, self.factor)
+        if self.divides and compiled_blocks.compilable(y):
+            return compiled_blocks.block_spread(y, self.factor)
         h, w = self.codim_shape[1:]
         shares = xp.reshape(y * self._weights.like(y), (*batch, c, h, 1, w, 1))
         spread = shares + xp.zeros((rows, 1, columns), dtype=y.dtype, device=y.device)
@@ -134,8 +134,8 @@ class Downsample(LinearOperator):
         return whole if self.divides else copy(whole[..., :height, :width])
 
     def _gram(self, x: Array) -> Array:
-        if self._blur is None and self.divides and torch_fast.usable(x):
-            return torch_blocks.block_gram(x, self.factor)
+        if self._blur is None and self.divides and compiled_blocks.compilable(x):
+            return compiled_blocks.block_gram(x, self.factor)
         return super()._gram(x)
 
     def _cogram_function(self, f: Any, y: Array) -> Array:

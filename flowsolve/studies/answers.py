@@ -40,7 +40,7 @@ class Answer:
     question : str
         The question.
     text : str
-        A sentence or a few.
+        A sentence or a few, each on a line of its own.
     table : pandas.DataFrame
         The numbers behind it; may be empty.
     """
@@ -113,8 +113,10 @@ def best_images(index: Index) -> Answer | None:
             "cannot be told from it."
         )
         if too_few(len(psnr), len(mean) - 1, LEVEL):
-            words.append(f"{len(psnr)} images could not show any difference.")
-    text = " ".join(words) + f" (Wilcoxon's signed-rank test on images, Holm's correction, level {LEVEL:g}.)"
+            words[-1] += f" {len(psnr)} images could not show any difference."
+    text = (
+        "\n".join(words) + f"\n(Wilcoxon's signed-rank test on images, Holm's correction, level {LEVEL:g}.)"
+    )
     return _answer("Which combination restores best?", text, rows)
 
 
@@ -135,7 +137,7 @@ def fastest_descents(index: Index, curves: Sequence[Curve], axis: str, tau: floa
             f"{key[0]}, {key[4]} {key[5]}: {first['method']} ({first['share']:.0%} solved, median "
             f"{first['cost_median']:.4g} {axis})."
         )
-    text = f"To within {tau:g} of the lowest F that any method found: " + " ".join(words)
+    text = f"To within {tau:g} of the lowest F that any method found:\n" + "\n".join(words)
     return _answer("Which solver is the fastest?", text, rows)
 
 
@@ -148,7 +150,7 @@ def worth_of_the_objective(index: Index) -> Answer | None:
         f"{row['overshoot']:.2f} dB under its own peak."
         for row in summary.to_dict("records")
     ]
-    return _answer("Does a lower F mean a better image?", " ".join(words), summary)
+    return _answer("Does a lower F mean a better image?", "\n".join(words), summary)
 
 
 def effect_of_the_start(index: Index, threshold: float) -> Answer | None:
@@ -177,7 +179,7 @@ def effect_of_the_start(index: Index, threshold: float) -> Answer | None:
             f"starts, {row['runs']:.0f} runs end in {row['basins']:.1f} basins; {best} is best on "
             f"{share:.0%}."
         )
-    text = " ".join(words) + f" (Medians over images; basins at a relative distance of {threshold:g}.)"
+    text = "\n".join(words) + f"\n(Medians over images; basins at a relative distance of {threshold:g}.)"
     return _answer("What does the start do?", text, rows)
 
 
@@ -191,7 +193,7 @@ def effect_of_the_weight(index: Index) -> Answer | None:
             f"{key[0]}, {key[1]} {key[2]}, {key[3]} from {key[4]}: best at {best['lam']:.3g}, "
             f"{best['psnr'] - worst['psnr']:.2f} dB over {worst['lam']:.3g}."
         )
-    return _answer("How much does the weight matter?", " ".join(words), table)
+    return _answer("How much does the weight matter?", "\n".join(words), table)
 
 
 def ends(index: Index) -> Answer:

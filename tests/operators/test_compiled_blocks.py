@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+import torch
+
+from flowsolve.operators import Downsample, compiled_blocks
+
+
+def reference(x, factor):
+    rows, columns = factor
+    blocks = x.reshape(*x.shape[:-2], x.shape[-2] // rows, rows, x.shape[-1] // columns, columns)
+    return blocks.mean((-3, -1))
+
+
+@pytest.mark.parametrize("alone", [0, 1 << 30])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("factor", [(1, 1), (2, 2), (4, 4), (3, 5), (12, 2), (1, 4)])
+def test_block_maps(factor, dtype, alone, monkeypatch, rng):
+    monkeypatch.setattr(compiled_blocks, "ALONE", alone)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    x = torch.as_tensor(rng.standard_normal((2, 3, 12, 20)), dtype=dtype)
+    y = reference(x, factor)
+    torch.testing.assert_close(compiled_blocks.block_means(x, factor), y)
+    spread = y.repeat_interleave(factor[0], -2).repeat_interleave(factor[1], -1) / (factor[0] * factor[1])
+    torch.testing.assert_close(compiled_blocks.block_spread(y, factor), spread)
+    torch.testing.assert_close(compiled_blocks.block_gram(x, factor), spread)
+
+
+def test_slices_and_empty_batches(rng):
+    whole = torch.as_tensor(rng.standard_normal((2, 3, 8, 16)))
+    part = whole[:, 1:, :, ::2]
+    torch.testing.assert_close(compiled_blocks.block_means(part, (2, 2)), reference(part, (2, 2)))
+    assert compiled_blocks.block_gram(whole[:0], (2, 2)).shape == (0, 3, 8, 16)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.complex64])
+def test_other_numbers_take_the_other_way(dtype):
+    x = torch.ones(1, 8, 8, dtype=dtype)
+    assert not compiled_blocks.compilable(x) and not compiled_blocks.compilable(np.ones((1, 8, 8)))
+
+
+def test_the_operator_takes_it(monkeypatch, rng):
+    operator, x = Downsample(2, (3, 8, 8)), torch.as_tensor(rng.standard_normal((2, 3, 8, 8)))
+    taken = []
+    for name in ("block_means", "block_spread", "block_gram"):
+        original = getattr(compiled_blocks, name)
+        monkeypatch.setattr(
+            compiled_blocks, name, lambda *given, f=original, n=name: taken.append(n) or f(*given)
+        )
+    torch.testing.assert_close(operator.gram().apply(x), operator.adjoint(operator.apply(x)))
+    assert sorted(taken) == ["block_gram", "block_means", "block_spread"]
