@@ -114,12 +114,13 @@ def _in_threads(
     loop = _loops(columns if columns in UNROLLED else 0)[name]
     bands = given.detach().reshape(-1, *band).numpy()
     results = out.view(-1, *result).numpy()
-    threads = torch.get_num_threads() if max(bands.size, results.size) > ALONE else 1
-    cuts = np.linspace(0, len(bands), min(threads, len(bands)) + 1).astype(int)
+    if max(bands.size, results.size) <= ALONE or torch.get_num_threads() == 1:
+        loop(bands, columns, results)
+        return
+    cuts = np.linspace(0, len(bands), min(torch.get_num_threads(), len(bands)) + 1).astype(int)
     parts = [slice(a, b) for a, b in pairwise(cuts)]
     waiting = [_pool(os.getpid()).submit(loop, bands[p], columns, results[p]) for p in parts[1:]]
-    if parts:
-        loop(bands[parts[0]], columns, results[parts[0]])
+    loop(bands[parts[0]], columns, results[parts[0]])
     for part in waiting:
         part.result()
 
