@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,7 @@ class RunRecord:
         with self.open() as file:
             self.attributes = dict(file.attrs)
             schema = check_schema(self.attributes, self.path)
-            self.config: dict[str, Any] = migrate(json.loads(file["config"].attrs["json"]), schema)
+            self.config = _config(file, schema)
             self._status = file["status"][()].decode()
             self.trace = _read_trace(file["trace"]) if "trace" in file else {}
         return self
@@ -136,30 +136,12 @@ class RunRecord:
         attributes = {"run_id": self.attributes["run_id"], "status": self.status}
         return xarray.Dataset(columns, {"iteration": iterations, "image": images}, attributes)
 
-    @contextmanager
-    def open(self) -> Iterator[h5py.File]:
+    def open(self) -> AbstractContextManager[h5py.File]:
         """Open the file for reading, beside a writer if need be."""
-        if not self.path.is_file():
-            raise RecordError(f"record: no file {self.path}")
-        try:
-            file = _open_file(self.path)
-        except OSError as error:
-            kind = (
-                "cut short or damaged" if superblock(self.path).startswith(SIGNATURE) else "not an HDF5 file"
-            )
-            raise RecordError(f"record: {self.path} is {kind}: {error}") from error
-        with file:
-            try:
-                check_schema(file.attrs, self.path)
-                yield file
-            except (OSError, KeyError, RuntimeError) as error:
-                if isinstance(error, RecordError):
-                    raise
-                raise RecordError(f"record: {self.path} is cut short or damaged: {error}") from error
+        return open_file(self.path)
 
     def _group(self, name: str) -> dict[str, np.ndarray]:
-        with self.open() as file:
-            return {key: data[()] for key, data in file[name].items()} if name in file else {}
+        return read_group(self.path, name)
 
     def _axes(self) -> tuple[np.ndarray, np.ndarray]:
         return self.trace["iteration"], np.arange(self.config["n_images"])
@@ -196,6 +178,48 @@ def open_run(path: str | Path) -> RunRecord:
         cannot read.
     """
     return RunRecord(path)
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[h5py.File]:
+    """Open a record for reading, beside a writer if need be.
+
+    Raises
+    ------
+    RecordError
+        As for `open_run`, and for what is found damaged while it is read.
+    """
+    if not path.is_file():
+        raise RecordError(f"record: no file {path}")
+    try:
+        file = _open_file(path)
+    except OSError as error:
+        kind = "cut short or damaged" if superblock(path).startswith(SIGNATURE) else "not an HDF5 file"
+        raise RecordError(f"record: {path} is {kind}: {error}") from error
+    with file:
+        try:
+            check_schema(file.attrs, path)
+            yield file
+        except (OSError, KeyError, RuntimeError) as error:
+            if isinstance(error, RecordError):
+                raise
+            raise RecordError(f"record: {path} is cut short or damaged: {error}") from error
+
+
+def read_group(path: Path, name: str) -> dict[str, np.ndarray]:
+    """Return the arrays of a group of a record, and nothing else of it; empty if there is no such group."""
+    with open_file(path) as file:
+        return {key: data[()] for key, data in file[name].items()} if name in file else {}
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the configuration of a record, and nothing else of it."""
+    with open_file(path) as file:
+        return _config(file, check_schema(file.attrs, path))
+
+
+def _config(file: h5py.File, schema: int) -> dict[str, Any]:
+    return migrate(json.loads(file["config"].attrs["json"]), schema)
 
 
 def _read_trace(group: h5py.Group) -> dict[str, np.ndarray]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import ArgumentError, FlowsolveError, RecordError
 from ..recording import RunRecord, open_run
+from ..recording.reader import read_config, read_group
 from .extras import require
 from .parameters import parameters_of_record
 from .rows import COLUMNS, table_rows
@@ -60,7 +61,7 @@ class RunEntry:
     @property
     def config(self) -> dict[str, Any]:
         """The configuration the run can be repeated from; read anew each time."""
-        return self.record().config
+        return read_config(self.path)
 
     @property
     def trace(self) -> dict[str, np.ndarray]:
@@ -70,17 +71,17 @@ class RunEntry:
     @property
     def best(self) -> dict[str, np.ndarray]:
         """``x`` (N, C, H, W), ``z`` (N, n), ``value``, ``iteration`` at the best; NaN until it ends."""
-        return self.record().best
+        return read_group(self.path, "best")
 
     @property
     def final(self) -> dict[str, np.ndarray]:
         """As `best`, where each image ended, and its ``status``."""
-        return self.record().final
+        return read_group(self.path, "final")
 
     @property
     def problem(self) -> dict[str, np.ndarray]:
         """``y``, ``sigma`` and, where known, ``x_true``."""
-        return self.record().problem
+        return read_group(self.path, "problem")
 
     def record(self) -> RunRecord:
         """Return the record as it stands now."""
