@@ -15,7 +15,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,32 +74,55 @@ seed = {seeds}
 
 
 def main() -> None:
-    """Measure and save."""
+    """Measure the parts asked for and save each."""
     options = arguments()
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        text = SIXTEEN.format(images=options.images, evaluations=options.evaluations)
-        sixteen = plan_of(text, place / "sixteen.toml", options.data)
-        empty = plan_of(EMPTY.format(seeds=list(range(options.cells))), place / "empty.toml", options.data)
-        rounds = [measure(sixteen, place / f"round{i}") for i in range(options.rounds)]
-        overhead = measure_overhead(empty, place / "empty")
-        thousand = [
-            plan_of(
-                THOUSAND.format(images=options.images, evaluations=options.evaluations, seeds=seeds),
-                place / f"thousand{len(seeds)}.toml",
-                options.data,
-            )
-            for seeds in ([0], list(range(options.seeds)))
-        ]
-        page = measure_report(*thousand, place / "thousand")
-    results = {"sixteen": rounds, "overhead": overhead, "report": page}
-    save("studies", options, results, report(rounds, overhead, page))
+        for part in options.part or PARTS:
+            results, text = PARTS[part](options, Path(folder))
+            save(part, options, results, text)
+
+
+def workers_part(options: argparse.Namespace, place: Path) -> tuple[dict[str, Any], str]:
+    """Return results and tables of one worker beside two, and of cells that do nothing."""
+    text = SIXTEEN.format(images=options.images, evaluations=options.evaluations)
+    sixteen = plan_of(text, place / "sixteen.toml", options.data)
+    empty = plan_of(EMPTY.format(seeds=list(range(options.cells))), place / "empty.toml", options.data)
+    rounds = [measure(sixteen, place / f"round{i}") for i in range(options.rounds)]
+    overhead = measure_overhead(empty, place / "empty")
+    return {"sixteen": rounds, "overhead": overhead}, report(rounds, overhead)
+
+
+def page_part(options: argparse.Namespace, place: Path) -> tuple[dict[str, Any], str]:
+    """Return results and words of the index and the report of a thousand cells."""
+    first, whole = (
+        plan_of(
+            THOUSAND.format(images=options.images, evaluations=options.evaluations, seeds=seeds),
+            place / f"thousand{len(seeds)}.toml",
+            options.data,
+        )
+        for seeds in ([0], list(range(options.seeds)))
+    )
+    page = measure_report(first, whole, place / "thousand")
+    text = (
+        f"The index of {page['cells']:.0f} cells ({page['images']:.0f} restored images) is read in "
+        f"{page['index_s']:.1f} s; their report is written in {page['report_s']:.1f} s, index and answers "
+        f"included, and has {page['page_MB']:.1f} MB."
+    )
+    return {"report": page}, text
+
+
+PARTS: dict[str, Callable[[argparse.Namespace, Path], tuple[dict[str, Any], str]]] = {
+    "studies": workers_part,
+    "studies-report": page_part,
+}
+"""Parts, by the names of the files they write."""
 
 
 def arguments() -> argparse.Namespace:
     """Return the options."""
     made = parser(__doc__)
     made.set_defaults(threads=1)
+    made.add_argument("--part", action="append", choices=PARTS, help="default: both")
     made.add_argument("--images", type=int, default=8, help="images of a cell")
     made.add_argument("--evaluations", type=int, default=60, help="evaluations of a cell")
     made.add_argument("--rounds", type=int, default=3, help="times that one worker and two are compared")
@@ -226,7 +249,7 @@ def same_but_seed(cell: Cell) -> str:
     return repr(dataclasses.replace(cell, id="", seed=0))
 
 
-def report(rounds: list[dict[str, float]], overhead: dict[str, float], page: dict[str, float]) -> str:
+def report(rounds: list[dict[str, float]], overhead: dict[str, float]) -> str:
     """Return the tables."""
     rows = [
         [
@@ -245,12 +268,7 @@ def report(rounds: list[dict[str, float]], overhead: dict[str, float], page: dic
         "set-up of the run and its record."
     )
     title = f"A study of 16 cells, one thread a worker: two workers are {ratio:.2f} times as fast as one."
-    thousand = (
-        f"The index of {page['cells']:.0f} cells ({page['images']:.0f} restored images) is read in "
-        f"{page['index_s']:.1f} s; their report is written in {page['report_s']:.1f} s, index and answers "
-        f"included, and has {page['page_MB']:.1f} MB."
-    )
-    return f"{title}\n\n{table(header, rows)}\n\n{empty}\n\n{thousand}"
+    return f"{title}\n\n{table(header, rows)}\n\n{empty}"
 
 
 if __name__ == "__main__":
