@@ -243,9 +243,18 @@ def main(arguments: list[str] | None = None) -> int:
         runs += runs_of(task, x, prior, options)
         rows = comparisons(runs, options.evaluations, options.max_evaluations)
         figure(runs, options.out / f"{NAME}.png")
-        save(NAME, options, {"comparisons": rows, "runs": runs}, report(rows, runs), quiet=True)
+        results = {"comparisons": rows, "runs": [ends_of(run) for run in runs]}
+        save(NAME, options, results, report(rows, runs), quiet=True)
     print(report(rows, runs))
     return 0
+
+
+def ends_of(run: dict[str, Any]) -> dict[str, Any]:
+    """Return a run with the ends of its trace, image by image, and no more: the figure has the curves."""
+    trace = run["trace"]
+    ends = {key: np.asarray(trace[key])[-1] for key in ("evaluations", "value", "psnr")}
+    peak = np.asarray(trace["psnr"]).max(0)
+    return {**run, "trace": {**ends, "peak": peak, "status": trace["status"], "seconds": trace["seconds"]}}
 
 
 def runs_of(task: str, x: torch.Tensor, prior: Any, options: argparse.Namespace) -> list[dict[str, Any]]:

@@ -32,7 +32,7 @@ def page(folder: Path, row: str, problem: fs.InverseProblem, methods: list[str],
     columns = {"truth": truth, "measured": shown(problem), **columns}
     ours = columns.get(methods[-1], truth)
     worst = np.argsort(fs.psnr(ours, truth[: len(ours)]))[:WORST]
-    figure = Figure(figsize=(1.6 * len(columns), 1.75 * len(worst)))
+    figure = Figure(figsize=(1.6 * len(columns), 1.75 * len(worst)), layout="constrained")
     axes = figure.subplots(len(worst), len(columns), squeeze=False)
     for line, image in enumerate(worst):
         for axis, (name, x) in zip(axes[line], columns.items(), strict=True):
