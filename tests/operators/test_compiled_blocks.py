@@ -48,3 +48,23 @@ def test_the_operator_takes_it(monkeypatch, rng):
         )
     torch.testing.assert_close(operator.gram().apply(x), operator.adjoint(operator.apply(x)))
     assert sorted(taken) == ["block_gram", "block_means", "block_spread"]
+
+
+@pytest.mark.parametrize("factor", [1, 2, (1, 2), (2, 1), (3, 2), (2, 3), (4, 4), (12, 3), 12], ids=str)
+def test_the_same_as_the_array_code(factor, rng):
+    op = Downsample(factor, (2, 12, 12))
+    x = rng.standard_normal((3, 2, 12, 12))
+    found = op(torch.from_numpy(x))
+    np.testing.assert_allclose(found, op(x), atol=1e-14)
+    np.testing.assert_allclose(op.adjoint(found), op.adjoint(op(x)), atol=1e-14)
+    np.testing.assert_allclose(op.gram()(torch.from_numpy(x)), op.gram()(x), atol=1e-14)
+    assert op.adjoint(found.float()).dtype == torch.float32
+
+
+def test_results_share_no_memory_in_and_out_of_inference_mode():
+    op = Downsample(2, (1, 8, 8))
+    x = torch.rand(2, 1, 8, 8)
+    with torch.inference_mode():
+        inside = op.adjoint(op(x))
+    first, second = op.adjoint(op(x)), op.adjoint(op(2 * x))
+    assert torch.equal(first, inside) and torch.equal(second, 2 * first)
