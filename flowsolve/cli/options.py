@@ -10,7 +10,8 @@ Formulation = Annotated[str, typer.Option(help="analysis (over images) or synthe
 Phi = Annotated[
     str | None,
     typer.Option(
-        help="Prior term: nll (negative log-density; for analysis) or latent (squared norm; for synthesis)."
+        help="Prior term: nll (negative log-density; for analysis), smoothed (its mean over small "
+        "perturbations; for analysis), latent (squared norm; for synthesis) or typical."
     ),
 ]
 Lam = Annotated[

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import reduce
+from typing import Any
 
 import torch
 
-from ..errors import UnsupportedError
+from ..errors import ArgumentError, UnsupportedError
 from ..fidelities import LeastSquares
-from .base import Evaluation, Objective, Split, per_image, require_closed_form
+from ..flows import FlowPrior
+from ..problem import InverseProblem
+from .base import PHIS, Evaluation, Objective, Split, per_image, require_closed_form
 from .flow_prox import flow_prox
+from .smoothing import SMOOTHED, Smoothing
 
 
 class Analysis(Objective):
@@ -22,10 +27,17 @@ class Analysis(Objective):
     Parameters
     ----------
     problem, prior, phi, lam, extra
-        See `Objective`.
+        See `Objective`. Here phi may also be ``smoothed``: ``nll`` averaged over small Gaussian perturbations
+        of the image (`flowsolve.objectives.smoothing`), whose lowest point is a good image.
+    smoothing : float, optional
+        Deviation of the perturbations, in units of the images' range; 0.01 unless given.
+    draws : int, optional
+        Number of perturbations, even; 2 unless given. Each costs a pass through the flow.
 
     Raises
     ------
+    ArgumentError
+        If `smoothing` or `draws` is out of range, or given for another phi.
     UnsupportedError
         If σ = 0 and lam="map" but the operator has no closed-form pseudo-inverse.
     """
@@ -33,6 +45,31 @@ class Analysis(Objective):
     name = "analysis"
     #: Over images ``latent`` soon drifts to noise of low norm, so the density's volume term is kept.
     default_phi = "nll"
+    phis = (*PHIS, SMOOTHED)
+
+    def __init__(
+        self,
+        problem: InverseProblem,
+        prior: FlowPrior,
+        *,
+        smoothing: float | None = None,
+        draws: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(problem, prior, **options)
+        given = {"deviation": smoothing, "draws": draws}
+        given = {name: value for name, value in given.items() if value is not None}
+        if given and self.phi != SMOOTHED:
+            name = "smoothing" if "deviation" in given else "draws"
+            raise ArgumentError(name, f"a value with phi={self.phi!r}", f"phi={SMOOTHED!r} only")
+        self.smoothing = Smoothing(**given) if self.phi == SMOOTHED else None
+
+    def options(self) -> dict[str, Any]:
+        """Return the smoothing, where there is one."""
+        if self.smoothing is None:
+            return super().options()
+        own = {"smoothing": self.smoothing.deviation, "draws": self.smoothing.draws}
+        return super().options() | own
 
     @property
     def variable_shape(self) -> tuple[int, ...]:
@@ -93,10 +130,10 @@ class Analysis(Objective):
         return {name: makers[name] for name in order} | {"flow": self._split_flow}
 
     def counterpart_type(self) -> type[Objective] | None:
-        """Return `Synthesis`, unless this is a subclass, which may compute another F."""
+        """Return `Synthesis`, but for ``smoothed``, and for a subclass, which may compute another F."""
         from .synthesis import Synthesis
 
-        return Synthesis if type(self) is Analysis else None
+        return Synthesis if type(self) is Analysis and self.smoothing is None else None
 
     def _noiseless_lam(self) -> None:
         if not isinstance(self.fidelity, LeastSquares):
@@ -114,10 +151,22 @@ class Analysis(Objective):
 
     def _evaluate_prior(self, x: torch.Tensor, gradient: bool) -> Evaluation:
         """Return weight · φ(x), the weight being lam, or 1 with a hard constraint, and its gradient."""
-        self.count("evaluations", "E")
+        self.count("evaluations")
+        if gradient:
+            self.count("gradients")
+        if self.smoothing is None:
+            return self._evaluate_density(x, gradient)
+        total = reduce(
+            Evaluation.plus, (self._evaluate_density(p, gradient) for p in self.smoothing.perturbed(x))
+        )
+        return total.scaled(1 / self.smoothing.draws, image=x.detach())
+
+    def _evaluate_density(self, x: torch.Tensor, gradient: bool) -> Evaluation:
+        """Return the same of one image instead of a mean over perturbed ones."""
+        self.count("E")
         leaf = x.detach().requires_grad_(gradient)
         with torch.set_grad_enabled(gradient):
-            if self.phi == "nll":
+            if self.phi in ("nll", SMOOTHED):
                 z, log_det = self.prior.encode(leaf, log_det=True)
             else:
                 z, log_det = self.prior.encode(leaf), None
@@ -126,7 +175,7 @@ class Analysis(Objective):
             phi = phi - 2 * log_det.detach().double()
         grad = None
         if gradient:
-            self.count("gradients", "vjp_E")
+            self.count("vjp_E")
             outputs, cotangents = [z], [self.weigh(self._energy_grad(z.detach()))]
             # A flow without learned split priors has the same volume everywhere.
             if log_det is not None and log_det.requires_grad:

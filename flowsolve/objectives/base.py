@@ -68,6 +68,19 @@ class Evaluation:
             if mine is not None and theirs is not None:
                 mine[index] = theirs
 
+    def plus(self, other: Evaluation) -> Evaluation:
+        """Return the sum of value, terms and gradient, at this image."""
+        grad = None if self.grad is None or other.grad is None else self.grad + other.grad
+        terms = (self.value + other.value, self.data_fidelity + other.data_fidelity, self.prior + other.prior)
+        return Evaluation(*terms, self.image, grad)
+
+    def scaled(self, factor: float, *, image: torch.Tensor) -> Evaluation:
+        """Return value, terms and gradient times `factor`, at the image given."""
+        grad = None if self.grad is None else factor * self.grad
+        return Evaluation(
+            factor * self.value, factor * self.data_fidelity, factor * self.prior, image, grad
+        )
+
     def clone(self) -> Evaluation:
         """Return a copy that shares no memory."""
         return self._map(torch.clone)
@@ -136,6 +149,8 @@ class Objective(ABC):
 
     name: ClassVar[str]
     default_phi: ClassVar[str]
+    #: The prior terms that the formulation has.
+    phis: ClassVar[tuple[str, ...]] = PHIS
 
     def __init__(
         self,
@@ -152,8 +167,9 @@ class Objective(ABC):
         if not isinstance(prior, FlowPrior):
             raise ArgumentError("prior", type(prior).__name__, "a FlowPrior, as load_prior returns it")
         phi = self.default_phi if phi is None else phi
-        if phi not in PHIS:
-            raise ArgumentError("phi", repr(phi), " or ".join(map(repr, PHIS)))
+        if phi not in self.phis:
+            names = " or ".join(map(repr, self.phis))
+            raise ArgumentError("phi", repr(phi), f"{names} for the {self.name} objective")
         if extra is not None and not isinstance(extra, Functional):
             raise ArgumentError("extra", type(extra).__name__, "a flowsolve.functionals.Functional")
         self.shape = tuple(problem.operator.dim_shape)

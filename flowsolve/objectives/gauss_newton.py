@@ -67,6 +67,11 @@ class GaussNewton:
                 f"GaussNewton: {type(objective).__name__} is not made of the squares it knows; use "
                 "Analysis or Synthesis, or a solver that needs gradients only (lbfgs)"
             )
+        if isinstance(objective, Analysis) and objective.smoothing is not None:
+            raise UnsupportedError(
+                "GaussNewton: phi='smoothed' is a mean over perturbed images, not the squares it knows; use "
+                "phi='nll', or a solver that needs gradients only (lbfgs, adam)"
+            )
         self.objective, self.u = objective, objective._check_variable(u).detach()
         self._letter = "D" if isinstance(objective, Synthesis) else "E"
         self._recorded = False

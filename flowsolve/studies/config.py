@@ -22,10 +22,9 @@ from pydantic_core import PydanticCustomError
 
 from .. import initialise, tasks
 from ..errors import ArgumentError, FlowsolveError
-from ..flows.choices import PHIS
 from ..flows.raw import PREFIX as RAW
 from ..flows.zoo import PRIORS
-from ..objectives import FORMULATIONS
+from ..objectives import FORMULATIONS, Analysis
 from ..registry import Registry
 from ..solvers.base import make_solver
 from ..solvers.base import registry as solver_registry
@@ -281,7 +280,7 @@ class Cells(Budget):
     solver: _names(_reference("solvers", solver_registry)) = ["lbfgs"]  # type: ignore[valid-type]
     prior: _names(AfterValidator(_prior)) = ["faces64"]  # type: ignore[valid-type]
     formulation: _names(_choice(*FORMULATIONS)) = ["analysis"]  # type: ignore[valid-type]
-    phi: _names(_choice(*PHIS)) | None = None  # type: ignore[valid-type]
+    phi: _names(_choice(*Analysis.phis)) | None = None  # type: ignore[valid-type]
     lam: Weights = ["map"]
     start: _names(AfterValidator(_start)) = [USUAL]  # type: ignore[valid-type]
     sigma: Levels | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 
+from ...flows.choices import PHIS
 from ...objectives import Analysis, Objective, Synthesis
 from ...objectives.base import per_image, sum_squares
 
@@ -19,9 +20,9 @@ def hessian_product(objective: Objective, u: torch.Tensor, v: torch.Tensor) -> t
     Parameters
     ----------
     objective : Objective
-        Without an `extra` term. `Analysis` and `Synthesis` themselves have exact products; others, and
-        classes derived from these, get a central difference, whose error is about ε^(2/3), ε being the
-        rounding of the gradient.
+        Without an `extra` term. `Analysis` and `Synthesis` themselves have exact products; others, phi
+        ``smoothed``, and classes derived from these, get a central difference, whose error is about ε^(2/3),
+        ε being the rounding of the gradient.
     u, v : torch.Tensor, shape (N, ...)
         Point and vector.
 
@@ -34,7 +35,7 @@ def hessian_product(objective: Objective, u: torch.Tensor, v: torch.Tensor) -> t
     -----
     Either way counts as two evaluations with their gradients, which is about what it takes.
     """
-    if type(objective) in (Analysis, Synthesis):
+    if type(objective) in (Analysis, Synthesis) and objective.phi in PHIS:
         return _exact(objective, u, v)
     return _central_difference(objective, u, v)
 
