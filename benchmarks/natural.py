@@ -1,15 +1,17 @@
 """What a prior for images of any size restores of whole photographs, beside classical restorations.
 
-Weights of total variation and of the prior, the start and the number of iterations are chosen on crops of the
-photographs of --tune (every twentieth, held out of the prior's training) and used as they are on those of
---test. Beside total variation stand non-local means and, where the package ``bm3d`` is installed, BM3D for
-denoising, and interpolation with back-projection for super-resolution::
+Weights of total variation and of the prior, its term (``nll`` with L-BFGS, or ``smoothed`` with Adam, whose
+step falls to nothing), the start and the number of iterations are chosen on crops of photographs of --tune
+(every twentieth, held out of the prior's training) and used as they are on those of --test. Beside total
+variation stand non-local means and, where the package ``bm3d`` is installed, BM3D for denoising, and
+interpolation with back-projection for super-resolution::
 
     python -m benchmarks.natural --every 4 [--task denoise-0.1] [--limit 10] [--bm3d-python PYTHON]
 """
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import tempfile
@@ -62,8 +64,11 @@ TASKS = {
 TV_WEIGHTS = (0.01, 0.03, 0.1, 0.3, 0.6, 0.8, 1.0, 1.25)
 """Weights of total variation in units of the noise's deviation (sigma > 0)."""
 
-LAM_FACTORS = (0.1, 0.2, 0.35, 0.5, 1.0)
-"""Weights of the prior in units of the MAP weight (sigma > 0)."""
+LAM_FACTORS = {"nll": (0.1, 0.2, 0.35, 0.5, 1.0), "smoothed": (0.2, 0.35, 0.6)}
+"""Weights of the prior in units of the MAP weight (sigma > 0), by its term."""
+
+ADAM = {"lr": 0.02, "beta2": 0.99, "schedule": "cosine"}
+"""How Adam is used for ``smoothed``."""
 
 CROP = 128
 """Side in pixels of the middle of each photograph that options are chosen on."""
@@ -77,10 +82,11 @@ with numpy.load(sys.argv[1]) as given:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What was chosen on crops: weight of total variation, start, factor of the MAP weight, iterations."""
+    """What was chosen on crops: TV's weight, start, prior term, factor of the MAP weight, iterations."""
 
     tv_weight: float
     start: str
+    phi: str
     lam_factor: float
     iterations: int
 
@@ -127,15 +133,18 @@ def start_of(name: str, problem: fs.InverseProblem, tv_weight: float) -> torch.T
     return baselines.registry.get(name)(problem)
 
 
-def restore(problem: fs.InverseProblem, prior: Any, chosen: Chosen, solver: str, start: torch.Tensor) -> Any:
+def restore(problem: fs.InverseProblem, prior: Any, chosen: Chosen, start: torch.Tensor) -> Any:
     """Return the result of our solver over images, from a start."""
     lam = chosen.lam_factor * problem.sigma**2 / 2 if problem.sigma else "map"
-    objective = fs.Analysis(problem, prior, phi="nll", lam=lam)
-    return fs.solve(objective, solver, start, max_iter=chosen.iterations, rtol=None)
+    objective = fs.Analysis(problem, prior, phi=chosen.phi, lam=lam)
+    how: dict[str, Any] = {"solver": "lbfgs"}
+    if chosen.phi == "smoothed":
+        how = {"solver": "adam", **ADAM, "horizon": chosen.iterations}
+    return fs.solve(objective, init=start, max_iter=chosen.iterations, rtol=None, **how)
 
 
 def choose(
-    task: Task, batches: list[torch.Tensor], prior: Any, solver: str, max_iter: int | None = None
+    task: Task, batches: list[torch.Tensor], prior: Any, max_iter: int | None = None
 ) -> tuple[Chosen, dict[str, Any]]:
     """Return the best weights and iterations on the images to choose on, and all that was tried."""
     problems = [problem_of(task, x) for x in batches]
@@ -151,16 +160,18 @@ def choose(
     starts = {name: [start_of(name, p, weight) for p in problems] for name in names}
     scores = {name: mean(restored) for name, restored in starts.items()}
     start = max(scores, key=scores.__getitem__)
-    tried: dict[float, np.ndarray] = {}
-    for factor in LAM_FACTORS if noisy else (1.0,):
-        chosen = Chosen(weight, start, factor, iterations)
-        runs = [restore(p, prior, chosen, solver, s) for p, s in zip(problems, starts[start], strict=True)]
-        # The whole curve of the means: where it peaks is the number of iterations.
-        tried[factor] = np.concatenate([run.trace["psnr"] for run in runs], axis=1).mean(1)
-    factor = max(tried, key=lambda f: tried[f][1:].max())
-    peak = 1 + int(np.argmax(tried[factor][1:]))
-    curves = {f: [float(curve.max()), int(curve.argmax())] for f, curve in tried.items()}
-    return Chosen(weight, start, factor, peak), {"tv": weights, "starts": scores, "prior": curves}
+    tried: dict[Chosen, float] = {}
+    for phi, factors in LAM_FACTORS.items():
+        for factor in factors if noisy else (1.0,):
+            chosen = Chosen(weight, start, phi, factor, iterations)
+            runs = [restore(p, prior, chosen, s) for p, s in zip(problems, starts[start], strict=True)]
+            curve = np.concatenate([run.trace["psnr"] for run in runs], axis=1).mean(1)
+            # L-BFGS stops where the mean of the curves peaks; Adam's step is nothing at the end of its run.
+            last = 1 + int(np.argmax(curve[1:])) if phi == "nll" else iterations
+            tried[dataclasses.replace(chosen, iterations=last)] = float(curve[last])
+    best = max(tried, key=tried.__getitem__)
+    curves = [[c.phi, c.lam_factor, c.iterations, value] for c, value in tried.items()]
+    return best, {"tv": weights, "starts": scores, "prior": curves}
 
 
 def bm3d(problem: fs.InverseProblem, python: str) -> torch.Tensor:
@@ -179,7 +190,7 @@ def has_bm3d(python: str) -> bool:
 
 
 def measure(
-    task: Task, batches: list[torch.Tensor], prior: Any, chosen: Chosen, solver: str, bm3d_python: str | None
+    task: Task, batches: list[torch.Tensor], prior: Any, chosen: Chosen, bm3d_python: str | None
 ) -> dict[str, dict[str, Any]]:
     """Return PSNR and SSIM by image, and seconds an image, of every method."""
     methods: dict[str, dict[str, Any]] = {}
@@ -203,7 +214,7 @@ def measure(
                 found[name] = start_of(name, problem, chosen.tv_weight)
             spent[name] = time.perf_counter() - began
             note(name, found[name], image, spent[name])
-        result = restore(problem, prior, chosen, solver, found[chosen.start])
+        result = restore(problem, prior, chosen, found[chosen.start])
         note(f"flow ({prior.name})", result.final.x, image, spent[chosen.start] + result.seconds)
     return methods
 
@@ -236,7 +247,6 @@ def main(arguments: list[str] | None = None) -> int:
     made.add_argument("--tune-limit", type=int, default=8)
     made.add_argument("--crop", type=int, help="take only the middle of each test photograph (pixels)")
     made.add_argument("--task", choices=list(TASKS), action="append", help="default: all")
-    made.add_argument("--solver", default="lbfgs")
     made.add_argument("--max-iter", type=int, help="at most so many iterations, for quick trials")
     made.add_argument("--bm3d-python", default=sys.executable, help="interpreter that can import bm3d")
     options = made.parse_args(arguments)
@@ -251,9 +261,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"bm3d: left out, as {options.bm3d_python} cannot import it", file=sys.stderr)
     rows = read(NAME, options).get("rows", {}) if options.task else {}
     for name in options.task or TASKS:
-        chosen, tried = choose(TASKS[name], tune, prior, options.solver, options.max_iter)
+        chosen, tried = choose(TASKS[name], tune, prior, options.max_iter)
         print(f"{name}: {chosen}", flush=True)
-        methods = measure(TASKS[name], test, prior, chosen, options.solver, python)
+        methods = measure(TASKS[name], test, prior, chosen, python)
         rows[name] = {"chosen": vars(chosen), "tried": tried, "methods": methods}
         save(NAME, options, {"rows": rows, "bm3d": python is not None}, report(rows), quiet=True)
     print(report(rows))

@@ -5,8 +5,10 @@ choose: it is where the mean over the images peaks. Candidates, row by row:
 
 1. over latents from z = 0, each weight, in units of the levels;
 2. over latents with the best of these, the measured pixels put back (masks with noise);
-3. over images from the best classical restoration, each weight, and the hard constraint where σ = 0;
-4. over images from the images at which the best of 1 and 2 peaked.
+3. over images from the best classical restoration, each weight, and the hard constraint where σ = 0, φ
+   ``nll`` with L-BFGS and φ ``smoothed`` with Adam, whose step falls to nothing over the run;
+4. over images from the images at which the best of 1 and 2 peaked, where those are better than the best
+   classical restoration.
 
 Candidates that were tried before are not tried again (``results/tune_faces.json``)::
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +41,11 @@ from .reporting import faces, parser, read, save, table
 NAME = "tune_faces"
 SYNTHESIS_FACTORS, SYNTHESIS_LAMS = (0.5, 1.0), (1e-4, 3e-4)
 ANALYSIS_FACTORS, ANALYSIS_LAMS = (0.1, 0.2, 0.35, 0.5), (1e-7, 1e-6, 1e-5)
+SMOOTHED_FACTORS = (0.2, 0.35)
+SMOOTHED_ITERATIONS = 40
+ADAM = {"lr": 0.02, "beta2": 0.99, "schedule": "cosine", "horizon": SMOOTHED_ITERATIONS}
 SCALINGS = ("levels",)
+PHIS = ("nll", "smoothed")
 
 
 @dataclass
@@ -159,20 +166,36 @@ def latents(problem: fs.InverseProblem, max_iter: int, prior: str | None = None)
             )
 
 
-def over_images(problem: fs.InverseProblem, start: str, max_iter: int) -> Iterator[Stage]:
+def over_images(
+    problem: fs.InverseProblem, start: str, max_iter: int, phis: Sequence[str] = PHIS
+) -> Iterator[Stage]:
     """Yield the candidates over images from a start."""
-    if problem.sigma > 0:
-        for factor in ANALYSIS_FACTORS:
-            yield Stage("analysis", "nll", factor=factor, init=start, max_iter=max_iter)
-    elif problem.operator.has_closed_form:
-        yield Stage("analysis", "nll", init=start, max_iter=max_iter)
-    else:
-        for lam in ANALYSIS_LAMS:
-            yield Stage("analysis", "nll", lam=lam, init=start, max_iter=max_iter)
+    for phi in phis:
+        smoothed = phi == "smoothed"
+        made = functools.partial(
+            Stage,
+            "analysis",
+            phi,
+            init=start,
+            solver="adam" if smoothed else "lbfgs",
+            options=ADAM if smoothed else {},
+            max_iter=SMOOTHED_ITERATIONS if smoothed else max_iter,
+        )
+        if problem.sigma > 0:
+            yield from (made(factor=f) for f in (SMOOTHED_FACTORS if smoothed else ANALYSIS_FACTORS))
+        elif problem.operator.has_closed_form:
+            yield made()
+        else:
+            yield from (made(lam=lam) for lam in ANALYSIS_LAMS)
 
 
 def tune(
-    starts: Sequence[str], tuner: Tuner, max_iter: int, second: int, latent_prior: str | None = None
+    starts: Sequence[str],
+    tuner: Tuner,
+    max_iter: int,
+    second: int,
+    latent_prior: str | None = None,
+    phis: Sequence[str] = PHIS,
 ) -> list[Trial]:
     """Return all trials of a row; over images from `starts`, and at most `second` iterations."""
     problem = tuner.problem
@@ -181,11 +204,11 @@ def tune(
         best = max(trials, key=lambda t: t.best)
         trials.append(tuner.try_out(dataclasses.replace(best.stages[0], put_back=True)))
     first = max(trials, key=lambda t: t.best)
-    for start in starts:
-        trials += [tuner.try_out(stage) for stage in over_images(problem, start, second)]
-    for stage in over_images(problem, PREVIOUS, second):
-        trials.append(tuner.try_out(*first.configuration.stages, stage, before=first))
-    return trials
+    direct = [tuner.try_out(stage) for start in starts for stage in over_images(problem, start, second, phis)]
+    if first.best > max(trial.curve[0] for trial in direct):
+        for stage in over_images(problem, PREVIOUS, second, phis):
+            trials.append(tuner.try_out(*first.configuration.stages, stage, before=first))
+    return [*trials, *direct]
 
 
 def entry_of(trials: list[Trial], best_baseline: tuple[str, float], prior: Any, n: int) -> dict[str, Any]:
@@ -214,6 +237,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     made.add_argument("--max-iter", type=int, default=200, help="iterations over latents")
     made.add_argument("--image-iter", type=int, default=80, help="iterations over images")
+    made.add_argument("--phi", action="append", choices=PHIS, help="over images; default: all")
     made.add_argument("--patience", type=int, default=30)
     made.add_argument("--configs", type=Path, default=FROZEN, help="file to freeze the best in")
     options = made.parse_args(arguments)
@@ -246,7 +270,9 @@ def tune_row(
     honest = {which: value for which, value in scores.items() if which not in (*baselines.ORACLES, MEAN)}
     starts = [max(honest, key=honest.__getitem__), *(which for which in scores if which == MEAN)]
     tuner = Tuner(problem, prior, {MEAN: mean}, options.patience, known)
-    trials = tune(starts, tuner, options.max_iter, options.image_iter, options.latent_prior)
+    trials = tune(
+        starts, tuner, options.max_iter, options.image_iter, options.latent_prior, options.phi or PHIS
+    )
     baseline = max(scores.items(), key=lambda pair: pair[1])
     entry = entry_of(trials, baseline, prior, len(x))
     freeze(name, entry, options.configs)

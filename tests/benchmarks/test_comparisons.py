@@ -92,10 +92,16 @@ def test_photographs_are_chosen_on_and_measured(monkeypatch):
     x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     task = natural.TASKS["sr2-0.01"]
     monkeypatch.setattr(natural, "TV_WEIGHTS", (0.1, 1.0))
-    monkeypatch.setattr(natural, "LAM_FACTORS", (0.5, 1.0))
-    chosen, tried = natural.choose(task, [x], prior, "lbfgs", 2)
-    assert 1 <= chosen.iterations <= 2 and set(tried["prior"]) == {0.5, 1.0}
-    methods = natural.measure(task, [x], prior, chosen, "lbfgs", None)
+    monkeypatch.setattr(natural, "LAM_FACTORS", {"nll": (0.5, 1.0), "smoothed": (0.2,)})
+    chosen, tried = natural.choose(task, [x], prior, 2)
+    assert 1 <= chosen.iterations <= 2
+    assert [entry[:2] for entry in tried["prior"]] == [["nll", 0.5], ["nll", 1.0], ["smoothed", 0.2]]
+    assert max(tried["prior"], key=lambda entry: entry[3])[:3] == [
+        chosen.phi,
+        chosen.lam_factor,
+        chosen.iterations,
+    ]
+    methods = natural.measure(task, [x], prior, chosen, None)
     assert set(methods) == {"total-variation", "back-projection", "flow (natural)"}
     assert "SR×2" in natural.report({"sr2-0.01": {"chosen": vars(chosen), "methods": methods}})
 
