@@ -24,7 +24,7 @@ import flowsolve as fs
 
 from . import solver_speed, solver_stops, solver_tables
 from .face_tasks import FIVE
-from .reporting import faces, parser, save
+from .reporting import faces, parser, read, save
 
 PARTS = ("seed", "batch", "latent", "gap", "hybrid", "starts", "stops")
 
@@ -65,7 +65,7 @@ def _measure(
     if part == "hybrid":
         return *solver_tables.hybrid(x, prior, tasks, options.budget), {}
     if part == "stops":
-        return *solver_stops.stops(x, tasks, options.budget), {}
+        return *solver_stops.stops(x, tasks, options.budget, read("solvers-stops", options)), {}
     return *solver_tables.starts(x, prior, tasks, options.budget), {}
 
 
