@@ -1,8 +1,10 @@
 """All benchmarks, at sizes that together take under three quarters of an hour on two cores.
 
 Each runs in a process of its own with its output in ``LOGS/NAME.log``. One that fails does not keep the
-others from running; the failures are listed at the end, and the exit code says so. ``RESULTS.md`` is made of
-the Markdown files in the folder of results, and says which commands they are from::
+others from running; the failures are listed at the end, and the exit code says so. What is measured here goes
+to ``results/bench``: runs of the same benchmarks at a larger size are in ``results`` and are not overwritten.
+``RESULTS.md`` is made of the Markdown files in both, the larger size where there is one, and says which
+commands they are from::
 
     python -m benchmarks.all [--only natural] [--minutes 10]
 """
@@ -14,6 +16,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from .reporting import DATA, RESULTS
 
 HERE = Path(__file__).parent
 PAGE = HERE / "RESULTS.md"
+BENCH = RESULTS / "bench"
 
 ORDER = (
     "paper_table",
@@ -113,20 +117,22 @@ def run(name: str, options: argparse.Namespace) -> str | None:
     return None
 
 
-def build(results: Path, page: Path) -> None:
-    """Make the page of all Markdown files of a folder, their headings one level down."""
-    found = {path.stem: path for path in sorted(results.glob("*.md"))}
+def build(folders: Sequence[Path], page: Path) -> None:
+    """Make the page of all Markdown files of folders, of which a later one wins; headings one level down."""
+    found = {path.stem: path for folder in folders for path in sorted(folder.glob("*.md"))}
     names = [name for name in ORDER if name in found] + [name for name in found if name not in ORDER]
     parts = [
         "# Results",
-        "Made by `python -m benchmarks.all` from the files in `results/`; each says its command, machine and "
-        "date, and versions stand in the JSON file beside it.",
+        "Made by `python -m benchmarks.all` (`make bench`) from the files in `results/` and, where "
+        "there is none of a larger size, `results/bench/`; each says its command, machine and date, and "
+        "versions stand in the JSON file beside it.",
     ]
     for name in names:
         text = found[name].read_text(encoding="utf-8").strip()
         # A figure lies beside its results.
         lines = [f"#{line}" if line.startswith("#") else line for line in text.splitlines()]
-        section = "\n".join(lines).replace("](", "](results/") if "![" in text else "\n".join(lines)
+        where = os.path.relpath(found[name].parent, page.parent)
+        section = "\n".join(lines).replace("](", f"]({where}/") if "![" in text else "\n".join(lines)
         parts.append(section if section.startswith("#") else f"## {name}\n\n{section}")
     page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
@@ -135,7 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run what there is, build the page, list the failures."""
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--data", type=Path, default=DATA, help="folder of the images")
-    made.add_argument("--out", type=Path, default=RESULTS, help="folder of results")
+    made.add_argument("--out", type=Path, default=BENCH, help="folder of results")
     made.add_argument("--logs", type=Path, default=Path("build/bench"), help="folder of the logs")
     made.add_argument("--page", type=Path, default=PAGE, help="where to write the page")
     made.add_argument("--threads", type=int, default=2)
@@ -156,7 +162,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error or "done", f"({(time.perf_counter() - began) / 60:.1f} min)", flush=True)
         if error:
             failures[name] = error
-    build(options.out, options.page)
+    build([options.out, RESULTS], options.page)
     print(f"{options.page} written")
     for name, error in failures.items():
         print(f"FAILED {name}: {error}", file=sys.stderr)

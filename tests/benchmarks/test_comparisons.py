@@ -107,11 +107,15 @@ def test_photographs_are_chosen_on_and_measured(monkeypatch):
 
 
 def test_page_of_all_results(tmp_path):
-    (tmp_path / "peers.md").write_text("# Peers\n\n![curve](peers.png)\n")
-    (tmp_path / "other.md").write_text("| a |\n")
-    everything.build(tmp_path, tmp_path / "RESULTS.md")
+    large, small = tmp_path / "results", tmp_path / "results" / "bench"
+    small.mkdir(parents=True)
+    (large / "peers.md").write_text("# Peers\n\n![curve](peers.png)\n")
+    (small / "peers.md").write_text("# Few peers\n")
+    (small / "other.md").write_text("| a |\n\n![b](b.png)\n")
+    everything.build([small, large], tmp_path / "RESULTS.md")
     page = (tmp_path / "RESULTS.md").read_text()
-    assert "## Peers" in page and "](results/peers.png)" in page and "## other" in page
+    assert "## Peers" in page and "](results/peers.png)" in page and "Few" not in page
+    assert "## other" in page and "](results/bench/b.png)" in page
     assert sum(size.minutes for size in everything.SIZES.values()) <= 45
 
 
