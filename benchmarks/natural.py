@@ -67,7 +67,7 @@ TV_WEIGHTS = (0.01, 0.03, 0.1, 0.3, 0.6, 0.8, 1.0, 1.25)
 LAM_FACTORS = {"nll": (0.1, 0.2, 0.35, 0.5, 1.0), "smoothed": (0.2, 0.35, 0.6)}
 """Weights of the prior in units of the MAP weight (sigma > 0), by its term."""
 
-ADAM = {"lr": 0.02, "beta2": 0.99, "schedule": "cosine"}
+ADAM = {"lr": 0.02, "beta2": 0.99, "schedule": "cosine", "basis": "cosines"}
 """How Adam is used for ``smoothed``."""
 
 CROP = 128

@@ -34,7 +34,7 @@ import flowsolve as fs
 from flowsolve import baselines
 from flowsolve.operators import Mask
 
-from .configurations import FROZEN, MEAN, PREVIOUS, Configuration, Stage, freeze, start_of
+from .configurations import FROZEN, MEAN, PREVIOUS, Configuration, Stage, freeze, frozen, start_of
 from .paper_rows import PAPER_ROWS, classical, mean_face
 from .reporting import faces, parser, read, save, table
 
@@ -42,8 +42,14 @@ NAME = "tune_faces"
 SYNTHESIS_FACTORS, SYNTHESIS_LAMS = (0.5, 1.0), (1e-4, 3e-4)
 ANALYSIS_FACTORS, ANALYSIS_LAMS = (0.1, 0.2, 0.35, 0.5), (1e-7, 1e-6, 1e-5)
 SMOOTHED_FACTORS = (0.2, 0.35)
-SMOOTHED_ITERATIONS = 40
-ADAM = {"lr": 0.02, "beta2": 0.99, "schedule": "cosine", "horizon": SMOOTHED_ITERATIONS}
+SMOOTHED_ITERATIONS = 50
+ADAM = {
+    "lr": 0.02,
+    "beta2": 0.99,
+    "schedule": "cosine",
+    "horizon": SMOOTHED_ITERATIONS,
+    "basis": "cosines",
+}
 SCALINGS = ("levels",)
 PHIS = ("nll", "smoothed")
 
@@ -275,7 +281,10 @@ def tune_row(
     )
     baseline = max(scores.items(), key=lambda pair: pair[1])
     entry = entry_of(trials, baseline, prior, len(x))
-    freeze(name, entry, options.configs)
+    before = frozen(options.configs).get(name, {}).get("validation", {})
+    # What was frozen may be better than all that is tried now, on the same images.
+    if before.get("images") != len(x) or entry["validation"]["psnr"] > before["psnr"]:
+        freeze(name, entry, options.configs)
     lines = [
         [t.configuration.label(), f"{t.best:.2f}", t.peak] for t in sorted(trials, key=lambda t: -t.best)
     ]

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
+from ..errors import UnsupportedError
 from ..objectives.base import Objective, sum_squares
 from .base import Solver, State, register_solver, require_choice, require_positive, zeros
+from .units import from_cosines, to_cosines
 
 
 @dataclass
@@ -37,6 +39,10 @@ class Adam(Solver):
         ``cosine`` lowers the learning rate to a hundredth over `horizon` steps.
     horizon : int
         Steps over which the learning rate falls.
+    basis : {"pixels", "cosines"}
+        What the moments are taken of: the variable itself, or, over images, its cosine transform. Adam's
+        scale is one number a coordinate, so it depends on what the coordinates are; a blur bends each
+        frequency differently and all pixels alike.
     """
 
     state_type = AdamState
@@ -47,6 +53,7 @@ class Adam(Solver):
     eps: float = 1e-8
     schedule: str = "constant"
     horizon: int = 400
+    basis: str = "pixels"
 
     def __post_init__(self) -> None:
         if self.lr is not None:
@@ -56,10 +63,15 @@ class Adam(Solver):
         require_positive("eps", self.eps)
         require_choice("schedule", self.schedule, ("constant", "cosine"))
         require_positive("horizon", self.horizon)
+        require_choice("basis", self.basis, ("pixels", "cosines"))
 
     def init(self, objective: Objective, u: torch.Tensor) -> AdamState:
         """Evaluate the start; moments are zero."""
         objective.require_smooth("adam")
+        if self.basis == "cosines" and u.ndim != 4:
+            raise UnsupportedError(
+                "basis: 'cosines' is for images; over latents use basis='pixels', or the analysis objective"
+            )
         evaluation = objective.evaluate(u)
         assert evaluation.grad is not None
         norm = sum_squares(evaluation.grad).sqrt()
@@ -69,7 +81,8 @@ class Adam(Solver):
     def step(self, objective: Objective, state: State) -> AdamState:
         """Take one Adam step."""
         assert isinstance(state, AdamState) and state.evaluation.grad is not None
-        grad = state.evaluation.grad
+        cosines = self.basis == "cosines"
+        grad = to_cosines(state.evaluation.grad) if cosines else state.evaluation.grad
         first = self.beta1 * state.first + (1 - self.beta1) * grad
         second = self.beta2 * state.second + (1 - self.beta2) * grad.square()
         taken = state.taken + 1
@@ -77,7 +90,7 @@ class Adam(Solver):
         count = float(taken[0])
         rate = self._rate(objective, count)
         direction = (first / (1 - self.beta1**count)) / ((second / (1 - self.beta2**count)).sqrt() + self.eps)
-        u = state.u - rate * direction
+        u = state.u - rate * (from_cosines(direction) if cosines else direction)
         evaluation = objective.evaluate(u)
         assert evaluation.grad is not None
         norm = sum_squares(evaluation.grad).sqrt()

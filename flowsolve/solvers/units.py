@@ -40,8 +40,19 @@ class Units:
         weights = weights.reshape(len(weights), *v.shape[1:])
         if not self.spectral:
             return v * weights
-        rows, columns = (_cosines(side, v.dtype, v.device) for side in v.shape[-2:])
-        return rows.T @ ((rows @ v @ columns.T) * weights) @ columns
+        return from_cosines(to_cosines(v) * weights)
+
+
+def to_cosines(x: torch.Tensor) -> torch.Tensor:
+    """Return the orthonormal cosine transform (DCT-II) of images (N, C, H, W)."""
+    rows, columns = (_cosines(side, x.dtype, x.device) for side in x.shape[-2:])
+    return rows @ x @ columns.T
+
+
+def from_cosines(c: torch.Tensor) -> torch.Tensor:
+    """Return the images (N, C, H, W) that have the cosine transform c, which is also the adjoint."""
+    rows, columns = (_cosines(side, c.dtype, c.device) for side in c.shape[-2:])
+    return rows.T @ c @ columns
 
 
 def root_spectrum(u: torch.Tensor) -> torch.Tensor:
