@@ -52,10 +52,10 @@ class Candidate:
 
 
 def usual_candidates(task: tasks.Task, sigma: float) -> list[Candidate]:
-    """Return eight combinations that differ in what mattered most on validation faces (without noise five).
+    """Return nine combinations that differ in what mattered most on validation faces (without noise six).
 
-    Over images: the MAP weight and a smaller one, a quasi-Newton method, forward-backward and the hybrid,
-    from the task's classical restoration. Over latents: from z = 0 with both weights, by the hybrid, and from
+    Over images: the MAP weight and a smaller one, a quasi-Newton method, forward-backward, the hybrid, and
+    Adam on the smoothed prior term, from the task's classical restoration. Over latents: from z = 0 with both weights, by the hybrid, and from
     the encoded restoration.
     """
     start = task.starts["analysis"]
@@ -64,6 +64,7 @@ def usual_candidates(task: tasks.Task, sigma: float) -> list[Candidate]:
         ("analysis", "nll", "map", "lbfgs", start),
         ("analysis", "nll", less, "lbfgs", start),
         ("analysis", "nll", less, "forward_backward", start),
+        ("analysis", "smoothed", less, "adam", start),
         ("analysis", "nll", less, "hybrid", start),
         ("synthesis", "latent", "map", "lbfgs", "zeros"),
         ("synthesis", "latent", less, "lbfgs", "zeros"),

@@ -9,11 +9,11 @@ DEBLUR = tasks.registry.get("deblur")
 
 def test_usual_combinations_differ_and_have_both_formulations():
     found = usual_candidates(DEBLUR, 0.01)
-    assert len(set(found)) == len(found) == 8
+    assert len(set(found)) == len(found) == 9
     assert {c.formulation for c in found} == {"analysis", "synthesis"}
     assert {c.init for c in found} == {"total-variation", "zeros", "encoded:total-variation"}
     # Without noise weights are not apart.
-    assert len(usual_candidates(tasks.registry.get("inpaint-box"), 0.0)) == 5
+    assert len(usual_candidates(tasks.registry.get("inpaint-box"), 0.0)) == 6
 
 
 def test_products_of_what_was_asked_for():
