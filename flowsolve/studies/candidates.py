@@ -55,8 +55,8 @@ def usual_candidates(task: tasks.Task, sigma: float) -> list[Candidate]:
     """Return nine combinations that differ in what mattered most on validation faces (without noise six).
 
     Over images: the MAP weight and a smaller one, a quasi-Newton method, forward-backward, the hybrid, and
-    Adam on the smoothed prior term, from the task's classical restoration. Over latents: from z = 0 with both weights, by the hybrid, and from
-    the encoded restoration.
+    Adam on the smoothed prior term, from the task's classical restoration. Over latents: from z = 0 with both
+    weights, by the hybrid, and from the encoded restoration.
     """
     start = task.starts["analysis"]
     less = weight(f"{LESS}map", sigma)
