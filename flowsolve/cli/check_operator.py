@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import ArgumentError
+from .key_values import parse_options
 
 if TYPE_CHECKING:
     from ..operators import LinearOperator
@@ -63,36 +63,6 @@ def check_operator(
     print(f"{operator!r}: {passed} passed, {len(failed)} failed, {skipped} skipped")
     if failed:
         raise typer.Exit(1)
-
-
-def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
-    """Return the arguments of ``KEY=VALUE`` pairs, values read as JSON where they are JSON.
-
-    Numbers apart by commas are a list, so that ``dim_shape=3,64,64`` works.
-
-    Raises
-    ------
-    ArgumentError
-        If a pair has no ``=`` or a key is given twice.
-    """
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        key, separator, text = pair.partition("=")
-        if not separator or not key.isidentifier():
-            raise ArgumentError("option", repr(pair), "KEY=VALUE, such as dim_shape=3,8,8")
-        if key in options:
-            raise ArgumentError("option", f"{key} twice", "each option once")
-        options[key] = _value(text)
-    return options
-
-
-def _value(text: str) -> Any:
-    for candidate in (text, f"[{text}]"):
-        try:
-            return json.loads(candidate)
-        except ValueError:
-            continue
-    return text
 
 
 def load_operator(

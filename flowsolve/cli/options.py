@@ -20,6 +20,14 @@ Lam = Annotated[
         help="Weight of the prior: map (from sigma), a number, or discrepancy (fits as noise allows)."
     ),
 ]
+SolverOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="KEY=VALUE",
+        help="Option of the solver, such as lr=0.02 or scaling=levels; repeatable.",
+    ),
+]
 SolverName = Annotated[str, typer.Option("--solver", help="Solver (see `list solvers`).")]
 Prior = Annotated[str, typer.Option(help="Name (see `list priors`) or .safetensors file of the prior.")]
 MaxIter = Annotated[int | None, typer.Option(help="Most iterations (400, or the preset's).")]

@@ -21,6 +21,7 @@ from .options import (
     Prior,
     Seed,
     SolverName,
+    SolverOptions,
     Threads,
 )
 
@@ -42,6 +43,7 @@ def solve(
     phi: Phi = None,
     lam: Lam = "map",
     solver: SolverName = "lbfgs",
+    option: SolverOptions = None,
     init: Annotated[
         str | None, typer.Option(help="Start (see `list initialisers`); else the task's.")
     ] = None,
@@ -83,6 +85,7 @@ def solve(
     Clean images are degraded first, so that the result can be compared with the truth and with
     classical restorations; with --measured they are restored as they are.
     """
+    from .key_values import parse_options
     from .pipeline import Request, run
     from .tables import print_outcome
 
@@ -95,6 +98,7 @@ def solve(
         phi=phi,
         lam=lam,
         solver=solver,
+        solver_options=parse_options(option or []),
         init=init,
         prior=prior,
         limit=limit,

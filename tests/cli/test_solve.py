@@ -81,6 +81,31 @@ def test_all_solvers(solve, tmp_path, solver):
     assert json.loads(out)["lam"] == 0.01
 
 
+def test_options_of_the_solver_and_the_smoothed_term(solve, tmp_path):
+    options = ("--option", "lr=0.5", "--option", "schedule=cosine", "--option", "basis=cosines")
+    code, _, err = solve(
+        "--solver", "adam", "--out", tmp_path, "--phi", "smoothed", "--lam", "0.01", *options
+    )
+    assert code == 0, err
+    config = fs.open_run(tmp_path / "run.h5").config
+    assert config["objective"]["phi"] == "smoothed"
+    said = config["solver"]["options"]
+    assert (said["lr"], said["schedule"], said["basis"]) == (0.5, "cosine", "cosines")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("rate=1", "option of solver 'adam': got rate; accepted: lr, "),
+        ("lr", "KEY=VALUE"),
+        ("lr=-1", "lr: got -1"),
+    ],
+)
+def test_bad_options_of_the_solver_leave_no_folder(solve, tmp_path, option, message):
+    code, _, err = solve("--solver", "adam", "--option", option, "--out", tmp_path / "run")
+    assert code == 2 and message in err and not (tmp_path / "run").exists()
+
+
 def test_limits_and_seeds(solve, tmp_path):
     def said(name, *options):
         code, out, err = solve("--json", "--out", tmp_path / name, *options, max_iter=50)
