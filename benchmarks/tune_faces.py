@@ -48,7 +48,6 @@ ADAM = {
     "beta2": 0.99,
     "schedule": "cosine",
     "horizon": SMOOTHED_ITERATIONS,
-    "basis": "cosines",
 }
 SCALINGS = ("levels",)
 PHIS = ("nll", "smoothed")
@@ -176,6 +175,8 @@ def over_images(
     problem: fs.InverseProblem, start: str, max_iter: int, phis: Sequence[str] = PHIS
 ) -> Iterator[Stage]:
     """Yield the candidates over images from a start."""
+    # A mask weighs pixels, the other operators frequencies.
+    adam = {**ADAM, "basis": "pixels" if isinstance(problem.operator, Mask) else "cosines"}
     for phi in phis:
         smoothed = phi == "smoothed"
         made = functools.partial(
@@ -184,7 +185,7 @@ def over_images(
             phi,
             init=start,
             solver="adam" if smoothed else "lbfgs",
-            options=ADAM if smoothed else {},
+            options=adam if smoothed else {},
             max_iter=SMOOTHED_ITERATIONS if smoothed else max_iter,
         )
         if problem.sigma > 0:
