@@ -15,7 +15,6 @@ import argparse
 import json
 import math
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -24,11 +23,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from operator_contenders import CONTENDERS, MAPS, ON_TORCH, OPERATORS, SIZES, data
-from reporting import processor
+from reporting import environment
 
 OURS, BARE = "flowsolve", "torch (bare)"
 SECONDS = 0.02
-"""What one measurement should take at least: short calls are repeated."""
+"""What one measurement should take at least: short calls are repeated, and the middle one counts."""
 
 
 class Worker:
@@ -98,7 +97,7 @@ def measure(
         if "error" in checked:
             rows[worker.name] = checked
             continue
-        once = worker.ask(**case, loops=1)["seconds"]
+        once = worker.ask(**case, loops=3)["seconds"]
         taking_part.append((worker, max(1, min(1000, math.ceil(SECONDS / max(once, 1e-7))))))
         rows[worker.name] = {
             "peak_bytes": checked["peak"],
@@ -195,7 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
         "threads": options.threads,
         "device": options.device,
         "rounds": options.rounds,
-        "machine": {"processor": processor(), "python": platform.python_version()},
+        "environment": environment(options.threads),
         "rows": [],
     }
     options.out.mkdir(parents=True, exist_ok=True)
@@ -207,13 +206,33 @@ def main(arguments: list[str] | None = None) -> int:
                 row["output_bytes"] = output_bytes(operator, size, name)
                 results["rows"].append(row)
                 print(table({**results, "rows": [row]}).splitlines()[-1], file=sys.stderr)
+                write(results, options.out)
     for worker in workers:
         worker.close()
-    (options.out / "operators.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    text = table(results)
-    (options.out / "operators.md").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    print(table(results))
     return 0
+
+
+def write(results: dict[str, Any], folder: Path) -> None:
+    """Write what there is so far, so that a run that is stopped leaves its rows."""
+    (folder / "operators.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    (folder / "operators.md").write_text(page(results), encoding="utf-8")
+
+
+def page(results: dict[str, Any]) -> str:
+    """Return the table with what its figures are and where they come from."""
+    device, about = results["device"], results["environment"]
+    return f"""# Operators beside other libraries
+
+Median milliseconds of {results["rounds"]} rounds, in each of which all libraries are asked in turn.
+Ratios of our time to that of the fastest other library and to bare torch, within a round (the least in
+brackets). Memory that a call takes at its highest, over the size of its result. Float32, {device},
+threads: {results["threads"]}.
+
+{table(results)}
+
+`{about["command"]}`, {about["processor"]}, {about["date"]}
+"""
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ A Aᵀ inverted lives in :mod:`.closedform`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -139,7 +140,7 @@ class LinearOperator(ClosedForms):
         ArgumentError
             If the type, dtype or shape is wrong.
         """
-        check_array(x, "x", self.dim_shape, self.n_images)
+        check_array(x, "x", self._dim_shape, self._n_images)
         return _call(self._apply, self._adjoint, x)
 
     __call__ = apply
@@ -162,7 +163,7 @@ class LinearOperator(ClosedForms):
         ArgumentError
             If the type, dtype or shape is wrong.
         """
-        check_array(y, "y", self.codim_shape, self.n_images)
+        check_array(y, "y", self._codim_shape, self._n_images)
         return _call(self._adjoint, self._apply, y)
 
     @property
@@ -300,9 +301,14 @@ class LinearOperator(ClosedForms):
 
 
 def _call(forward_map: Any, adjoint_map: Any, x: Array) -> Array:
-    if is_torch(x):
-        from .autograd import linear_call, needs_rule
-
-        if needs_rule(x):
-            return linear_call(forward_map, adjoint_map, x)
+    if is_torch(x) and _rules().needs_rule(x):
+        return _rules().linear_call(forward_map, adjoint_map, x)
     return forward_map(x)
+
+
+@cache
+def _rules() -> Any:
+    """Return the module of derivatives on torch, imported once a tensor comes."""
+    from . import autograd
+
+    return autograd

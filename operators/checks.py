@@ -109,17 +109,17 @@ def check_array(x: Any, argument: str, shape: tuple[int, ...], n_images: int | N
     """
     xp = check_float(x, argument)
     given = tuple(x.shape)
-    trailing = ", ".join(map(str, shape))
-    names = ", C, H, W" if len(shape) == 3 else ""
-    meaning = f" that is (...{names})" if names else ""
-    if len(given) < len(shape) or given[len(given) - len(shape) :] != shape:
-        raise ArgumentError(argument, f"shape {given}", f"shape (..., {trailing}){meaning}")
-    if n_images is not None:
-        batch = given[: len(given) - len(shape)]
-        if not batch or batch[-1] != n_images:
-            accepted = f"shape (..., {n_images}, {trailing}), as the operator is for {n_images} image(s)"
-            raise ArgumentError(argument, f"shape {given}", accepted)
+    if given[-len(shape) :] != shape:
+        meaning = " that is (..., C, H, W)" if len(shape) == 3 else ""
+        raise ArgumentError(argument, f"shape {given}", f"shape (..., {_listed(shape)}){meaning}")
+    if n_images is not None and (len(given) == len(shape) or given[-len(shape) - 1] != n_images):
+        accepted = f"shape (..., {n_images}, {_listed(shape)}), as the operator is for {n_images} image(s)"
+        raise ArgumentError(argument, f"shape {given}", accepted)
     return xp
+
+
+def _listed(shape: tuple[int, ...]) -> str:
+    return ", ".join(map(str, shape))
 
 
 def check_pair(v: Array, y: Array, ndim_v: int, ndim_y: int) -> None:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arrays import is_torch
 from .torch_fast import empty, usable
 
 if TYPE_CHECKING:
@@ -30,11 +29,17 @@ UNROLLED = (2, 4)
 
 def compilable(x: Any) -> bool:
     """Return whether these functions take `x`: a plain float32 or float64 tensor in CPU memory."""
-    if not is_torch(x) or not usable(x):
+    if not usable(x):
         return False
     import torch
 
-    return x.dtype in (torch.float32, torch.float64)
+    # NumPy cannot see a tensor whose values torch negates as they are read.
+    return x.dtype in (torch.float32, torch.float64) and not x.is_neg()
+
+
+def host(x: torch.Tensor) -> np.ndarray:
+    """Return a tensor that :func:`compilable` accepts as an array of the same memory."""
+    return (x.detach() if x.requires_grad else x).numpy()
 
 
 def block_means(x: torch.Tensor, factor: tuple[int, int]) -> torch.Tensor:
@@ -112,8 +117,8 @@ def _in_threads(
     import torch
 
     loop = _loops(columns if columns in UNROLLED else 0)[name]
-    bands = given.detach().reshape(-1, *band).numpy()
-    results = out.view(-1, *result).numpy()
+    # NumPy changes shapes in less time than torch.
+    bands, results = host(given).reshape(-1, *band), out.numpy().reshape(-1, *result)
     if max(bands.size, results.size) <= ALONE or torch.get_num_threads() == 1:
         loop(bands, columns, results)
         return

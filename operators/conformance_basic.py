@@ -66,7 +66,7 @@ def check_adjoint(
         if not passed:
             found += f"; smallest failing case: {smallest_pair(form, x, y, limit)}"
         case = f"{where} {dtype} batch {batch}"
-        reports.append(Report("adjoint", passed, f"relative error <= {limit:g}", found, case))
+        reports.append(Report("adjoint", passed, f"relative error <= {limit:g}", found, case, error=error))
     return reports
 
 

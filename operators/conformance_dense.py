@@ -117,7 +117,7 @@ def check_closed_forms(op: LinearOperator, seed: int = 0) -> list[Report]:
     reports = []
     for name, (found, expected) in cases.items():
         error = relative_error(found, expected)
-        reports.append(Report(name, error <= limit, f"error <= {limit:g}", f"{error:.1e}", kind))
+        reports.append(Report(name, error <= limit, f"error <= {limit:g}", f"{error:.1e}", kind, error=error))
     return [*reports, *_check_pinv(op, matrices, x, y)]
 
 

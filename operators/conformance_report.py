@@ -23,6 +23,8 @@ class Report:
         On which data.
     skipped : bool
         Whether the check could not be made; `found` then says why.
+    error : float or None
+        The relative error found, where that is what was checked.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Report:
     found: str
     case: str
     skipped: bool = False
+    error: float | None = None
 
     def __str__(self) -> str:
         outcome = "skip" if self.skipped else "pass" if self.passed else "FAIL"

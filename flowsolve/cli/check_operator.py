@@ -21,7 +21,7 @@ TARGET = "MODULE:NAME of an operator, or of what makes one; or a name of `list o
 
 
 def check_operator(
-    target: Annotated[str, typer.Argument(metavar="MODULE:NAME", help=TARGET + ".")],
+    target: Annotated[str | None, typer.Argument(metavar="MODULE:NAME", help=TARGET + ".")] = None,
     option: Annotated[
         list[str] | None,
         typer.Option(
@@ -36,6 +36,9 @@ def check_operator(
             help="Array library to check on (numpy, torch, ...); repeatable; default: all there are."
         ),
     ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Check small examples of all operators there are; prints Markdown.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the random data.")] = 0,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Print every check, not the failures only.")
@@ -51,6 +54,17 @@ def check_operator(
         if name not in available_namespaces():
             raise ArgumentError("library", repr(name), ", ".join(available_namespaces()))
     options = parse_options(option or [])
+    if every:
+        for argument, value in (("target", target), ("option", ", ".join(options))):
+            if value:
+                raise ArgumentError(argument, value, "none together with --all")
+        from .check_all_operators import check_all_operators
+
+        if not check_all_operators(library, seed, verbose=verbose):
+            raise typer.Exit(1)
+        return
+    if target is None:
+        raise ArgumentError("target", "none", TARGET + "; or --all")
     make, operator = load_operator(target, options)
     reports = check(operator, library or None, seed)
     failed = [r for r in reports if not r.passed]

@@ -90,3 +90,55 @@ def test_an_operator_object_and_a_registered_name(run):
 def test_bad_arguments_are_one_line_and_code_2(run, arguments, message):
     code, _, err = run(*arguments)
     assert code == 2 and message in err and err.count("\n") == 1
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Leave two sound operators, a wrong one and one that needs more options, as examples."""
+    from flowsolve.operators import Gradient, Identity, LinearOperator, conformance_examples
+
+    class Wrong(LinearOperator):
+        def _apply(self, x):
+            return 2 * x
+
+        def _adjoint(self, y):
+            return 3 * y
+
+    sound = {"identity": Identity((1, 3, 2)), "gradient": Gradient((1, 3, 2))}
+    other = {"wrong": Wrong((1, 3, 2), (1, 3, 2)), "more": "needs options (angle)"}
+    monkeypatch.setattr(conformance_examples, "examples", lambda: sound)
+    monkeypatch.setattr(conformance_examples, "others", lambda: other)
+    return other
+
+
+def test_all_operators_are_a_row_each(run, few):
+    few.pop("wrong")
+    code, out, _ = run("--all", "--library", "numpy")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if line[:1] == "|"]
+    assert code == 0 and [row[0] for row in rows[2:]] == ["identity", "gradient"]
+    identity = dict(zip(rows[0], rows[2], strict=True))
+    assert identity["operator"] == "`Identity((1, 3, 2) -> (1, 3, 2))`" and identity["failed"] == "0"
+    assert float(identity["adjoint, float64"]) <= 1e-12 and float(identity["adjoint, float32"]) <= 1e-5
+    assert identity["closed forms"] == "yes" and identity["norm"] == "exact"
+    assert "- more: not checked, needs options (angle)" in out and "on numpy." in out
+
+
+def test_one_wrong_operator_of_all_fails(run, few):
+    code, out, _ = run("--all", "--library", "numpy")
+    assert code == 1 and "- wrong: FAIL adjoint [numpy float64 batch ()]: expected relative error" in out
+    assert "- identity: pass" not in out
+    assert "- identity: pass adjoint" in run("--all", "--library", "numpy", "--verbose")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--all", "blur"], "target: got blur; accepted: none together with --all"),
+        (["--all", "--option", "dim_shape=1,4,4"], "option: got dim_shape; accepted: none together with"),
+        (["--all", "--library", "abacus"], "library: got 'abacus'"),
+        (["--seed", "3"], "target: got none; accepted: MODULE:NAME"),
+    ],
+)
+def test_all_or_one(run, arguments, message):
+    code, _, err = run(*arguments)
+    assert code == 2 and message in err and err.count("\n") == 1

@@ -68,3 +68,13 @@ def test_results_share_no_memory_in_and_out_of_inference_mode():
         inside = op.adjoint(op(x))
     first, second = op.adjoint(op(x)), op.adjoint(op(2 * x))
     assert torch.equal(first, inside) and torch.equal(second, 2 * first)
+
+
+def test_tensors_that_torch_negates_as_they_are_read(rng):
+    values = torch.as_tensor(rng.standard_normal((2, 3, 8, 8, 2)))
+    x = torch.view_as_complex(values).conj().imag
+    assert x.is_neg()
+    op = Downsample(2, (3, 8, 8))
+    torch.testing.assert_close(op(x), op(x.clone()))
+    torch.testing.assert_close(op.gram()(x), op.gram()(x.clone()))
+    torch.testing.assert_close(op.adjoint(x[..., :4, :4]), op.adjoint(x[..., :4, :4].clone()))

@@ -14,6 +14,7 @@ from scipy.sparse.linalg import lsqr
 import flowsolve as fs
 from flowsolve.errors import ArgumentError, UnsupportedError
 from flowsolve.operators import Blur, Downsample, Gradient, Mask, conformance, from_config, interop
+from flowsolve.solvers import registry as solvers
 
 SHAPE = (3, 8, 8)
 BLUR = Blur.gaussian(1.0, SHAPE, size=5, boundary="reflect")
@@ -108,7 +109,11 @@ def test_a_foreign_operator_works_in_a_problem_and_a_solver(trip, tiny_prior):
     torch.testing.assert_close(results[1].value, results[0].value)
 
 
-@pytest.mark.parametrize("solver", ["adam", "forward_backward", "gradient_descent", "lbfgs"])
+OWN_SOLVERS = [name for name in solvers if ":" not in name]
+BORROWED = ["scipy:L-BFGS-B", "scipy:trust-ncg", "pyxu:PGD", "pyxu:NLCG", "torch:LBFGS", "torch:Adam"]
+
+
+@pytest.mark.parametrize("solver", [*OWN_SOLVERS, *BORROWED])
 def test_every_solver_takes_a_foreign_operator(solver, tiny_prior, tmp_path):
     x = make_images(2)
     op = through_scipy(BLUR)

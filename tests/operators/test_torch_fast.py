@@ -47,3 +47,11 @@ def test_only_plain_cpu_tensors_take_them():
     seen = []
     torch.func.vmap(lambda x: seen.append(torch_fast.usable(x)) or x)(torch.ones(2, 2))
     assert seen == [False]
+
+
+def test_large_results_start_at_a_line_of_the_cache():
+    for shape in ((1024, 1100), (3, 1025, 1027), (1 << 22,)):
+        memory = torch_fast.empty(shape, torch.float64)
+        assert memory.data_ptr() % torch_fast.LINE == 0 and memory.shape == shape
+        memory.fill_(1.0)
+        assert memory.sum() == memory.numel()
