@@ -150,11 +150,13 @@ def summary(rows: dict[str, Any]) -> str:
     head = ["row", "best classical", "seed synthesis", "seed analysis", "GlowIP", "ours"]
     head += ["over classical", "over best protocol", "evaluations", "s/image", "printed"]
     lines = []
+    most = max((entry["images"] for figures in rows.values() for entry in figures.values()), default=0)
     for name in filter(rows.__contains__, PAPER_ROWS):
         figures, row = rows[name], PAPER_ROWS[name]
         best, ours = best_classical(name, figures), figures.get(OURS)
         protocols = {f"{p[0]} {p[2]}": figures.get(f"{p[0]} {p[2]}") for p in row.protocols}
-        cells = [row.task.title, f"{spread(figures[best]['psnr'])} ({best})"]
+        fewer = _fewer(figures[best], {"images": most})
+        cells = [row.task.title + fewer, f"{spread(figures[best]['psnr'])} ({best})"]
         for wanted in (f"{SEED} synthesis", f"{SEED} analysis", "asim-2020 synthesis"):
             entry = protocols.get(wanted)
             cells.append("" if entry is None else f"{spread(entry['psnr'])}{_fewer(entry, figures[best])}")
