@@ -50,6 +50,9 @@ class Worker:
         environment = dict(os.environ, JAX_PLATFORMS="cpu")
         for key in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
             environment[f"{key}_NUM_THREADS"] = str(threads)
+        # Or else the C library now and then gives the memory of results back to the system and takes it anew,
+        # page by page, at every call: a toss of a coin that can double the time of any of them.
+        environment |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31)}
         script = Path(__file__).with_name("operator_contenders.py")
         self.process = subprocess.Popen(
             [python, "-W", "ignore", str(script), name, str(threads), device],
