@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import ArgumentError
 from .contenders import SETTING, contenders, starts
 from .curves import Curve, read_curves
+from .explaining import counted
 from .index import Index
 from .initialisation import SAME_BUT_START, THRESHOLD, sensitivity_to_lam, solutions
 from .objective_and_image import GROUP, agreement, agreement_summary
@@ -218,9 +219,9 @@ def ends(index: Index) -> Answer:
     """How runs ended and what failed."""
     failures = failure_table(index)
     statuses = index.table["status"].value_counts()
-    text = ", ".join(f"{_number(count, 'image')} ended {status}" for status, count in statuses.items()) + "."
+    text = ", ".join(f"{counted(count, 'image')} ended {status}" for status, count in statuses.items()) + "."
     waiting = len(index.waiting)
-    text += f" {_number(len(index.failed), 'cell')} failed, {waiting or 'none'} still to be run."
+    text += f" {counted(len(index.failed), 'cell')} failed, {waiting or 'none'} still to be run."
     for row in failures.head(3).to_dict("records"):
         text += f" {row['cells']} × {row['error']}: {row['message']}"
     return Answer("How did the runs end?", text, status_table(index.table).reset_index())
@@ -312,7 +313,3 @@ def _range(values: Sequence[float] | pandas.Series, digits: int = 2) -> str:
     """Return the smallest and the largest of some numbers, once if they look the same."""
     low, high = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
     return low if low == high else f"{low} to {high}"
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
