@@ -219,7 +219,12 @@ def ends(index: Index) -> Answer:
     """How runs ended and what failed."""
     failures = failure_table(index)
     statuses = index.table["status"].value_counts()
-    text = ", ".join(f"{counted(count, 'image')} ended {status}" for status, count in statuses.items()) + "."
+    words = {"running": "still running"}
+    text = ", ".join(
+        f"{counted(count, 'image')} {words.get(str(status), f'ended {status}')}"
+        for status, count in statuses.items()
+    )
+    text += "."
     waiting = len(index.waiting)
     text += f" {counted(len(index.failed), 'cell')} failed, {waiting or 'none'} still to be run."
     for row in failures.head(3).to_dict("records"):

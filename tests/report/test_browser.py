@@ -131,6 +131,18 @@ def test_axes_are_switched_and_pictures_enlarged(page):
     assert page.locator("#gallery-scale canvas").count() == 0
 
 
+def test_figures_offer_nothing_that_leaves_the_page(page):
+    titles = "buttons => buttons.map((button) => button.dataset.title)"
+    assert page.locator("#curves .modebar-btn").evaluate_all(titles) == [
+        "Download plot as a PNG",
+        "Zoom",
+        "Pan",
+        "Zoom in",
+        "Zoom out",
+        "Reset axes",
+    ]
+
+
 def test_profiles_go_from_edge_to_edge_and_name_only_methods_that_reach_the_target(page):
     page.locator("#profile-target").select_option(label="F within 0.01 %")
     names = page.locator("#performance + .legend span").all_inner_texts()

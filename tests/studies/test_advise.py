@@ -14,6 +14,9 @@ LATENT = Candidate("synthesis", "latent", "map", "lbfgs", "zeros")
 
 def test_says_what_was_tried_and_chooses_the_best(tiny_prior, problem):
     seen = []
+    # What is imported and compiled at first use would take the budget of a busy machine.
+    for candidate in (GOOD, SLOW, LATENT):
+        advise(problem, tiny_prior, [candidate], 1e-9)
     advice = advise(problem, tiny_prior, [GOOD, SLOW, LATENT], 4.0, watch=lambda *turn: seen.append(turn))
     assert advice.chosen == advice.tried[0].candidate and advice.tried[0].verdict == "chosen"
     scores = [t.score for t in advice.tried]

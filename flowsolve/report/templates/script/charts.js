@@ -3,6 +3,9 @@
 const AXIS_LABELS = { iterations: "iterations", evaluations: "evaluations of F", flow: "passes through the network", seconds: "seconds" };
 const VERTICAL = { gap: "F − lowest F found", psnr: "PSNR, dB", data_fidelity: "data fidelity", grad_norm: "gradient norm" };
 
+// Named one by one: Plotly's own choice has one that sends the figure to a server.
+const BUTTONS = [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]];
+
 function plot(id, traces, x, y, extra = {}) {
   const target = $(id);
   drawLegend(target, traces);
@@ -20,11 +23,12 @@ function plot(id, traces, x, y, extra = {}) {
     font: { color: css("--ink"), size: 12 },
     showlegend: false,
     hoverlabel: { namelength: -1 },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--quiet"), activecolor: css("--accent") },
     xaxis: axis(x),
     yaxis: axis(y),
     ...extra,
   };
-  Plotly.react(target, traces, layout, { responsive: true, displaylogo: false });
+  Plotly.react(target, traces, layout, { responsive: true, displaylogo: false, modeBarButtons: BUTTONS, plotlyServerURL: "" });
 }
 
 // Names with their lines or marks below a figure: there they take no room from it, however many.
