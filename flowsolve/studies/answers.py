@@ -176,7 +176,8 @@ def effect_of_the_start(index: Index, threshold: float) -> Answer | None:
     reached = ended.groupby(list(SETTING), sort=False, dropna=False)[list(ENDED)].mean().reset_index()
     table = table.merge(reached, on=list(SETTING), how="left", suffixes=("", "_ended"))
     words = []
-    for formulation, own in table.groupby("formulation", sort=False):
+    several = table[table.duplicated(list(SETTING), keep=False)]
+    for formulation, own in several.groupby("formulation", sort=False):
         first = own[own["under"].isna()]["start"].value_counts()
         counts = [f"{start} in {count}" for start, count in first.items()]
         words.append(
@@ -287,6 +288,8 @@ def _under(row: Mapping[str, Any]) -> str:
 def _best_starts(own: pandas.DataFrame) -> str:
     """Return which start is best with which solver."""
     best = own[own["under"].isna()]
+    if own["start"].nunique() == 1:
+        return f"from {own['start'].iloc[0]} alone"
     groups = best.groupby("start", sort=False)["solver"].agg(", ".join)
     if len(groups) == 1:
         return f"{groups.index[0]} is best" + (" with every solver" if len(best) > 1 else "")

@@ -58,7 +58,7 @@ def starts(table: pandas.DataFrame) -> pandas.DataFrame:
     Parameters
     ----------
     table : pandas.DataFrame
-        Rows of an index's table; solvers that ran from one start are left out.
+        Rows of an index's table; solvers that ran once, from one start and seed, are left out.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def starts(table: pandas.DataFrame) -> pandas.DataFrame:
     rows = []
     for setting, own in table.dropna(subset=["psnr"]).groupby(list(SETTING), sort=False, dropna=False):
         psnr = _by_image(own, ["start"])
-        if psnr.shape[1] < 2:
+        if psnr.shape[1] < 2 and own["seed"].nunique() < 2:
             continue
         wins = psnr.idxmax(axis=1).value_counts(normalize=True)
         for start, numbers in zip(psnr, compared_with_best(own, psnr, ["start"]), strict=True):

@@ -4,7 +4,7 @@ import pandas
 import pytest
 
 from flowsolve.errors import ArgumentError
-from flowsolve.studies.answers import answers, best_images
+from flowsolve.studies.answers import answers, best_images, effect_of_the_start
 from flowsolve.studies.index import read_index
 
 
@@ -44,6 +44,14 @@ def test_the_answer_about_the_start_names_the_best_and_what_others_cost(small_in
     assert lines[0].startswith("Over images the best start is ") and " of 2 pairs " in lines[0]
     assert f"{loser['start']} costs " in lines[1] and f"{loser['under']:.2f}" in lines[1]
     assert "seeds of random lie " in lines[1] and "; 3 runs end in " in lines[1]
+
+
+def test_seeds_of_a_single_start_are_an_answer_too(small_index):
+    only = small_index.table[small_index.table["start"] == "random"]
+    start = effect_of_the_start(dataclasses.replace(small_index, table=only), 0.5)
+    (words, _) = start.text.splitlines()
+    assert "over images (nll, lam map): from random alone; seeds of random lie " in words
+    assert "; 2 runs end in " in words
 
 
 def test_several_tasks_are_summed_up_first(small_index):

@@ -71,6 +71,12 @@ def test_starts_are_compared_solver_by_solver():
     assert np.isnan(zeros["seeds"]) and 0 < random["effect"] < 1
 
 
+def test_seeds_of_a_single_start_are_compared_too():
+    found = starts(made(({"start": "random"}, 0.0), ({"start": "random", "seed": 1}, 2.0)))
+    assert found["start"].tolist() == ["random"] and found["seeds"].tolist() == [2.0]
+    assert np.isnan(found["under"].iloc[0]) and found["psnr"].tolist() == [24.5]
+
+
 def test_nothing_to_compare_is_an_empty_table():
     table = made(({}, 0.0)).iloc[:0]
     assert contenders(table).empty and starts(table).empty and "p_holm" in contenders(table)
