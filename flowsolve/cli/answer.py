@@ -11,6 +11,7 @@ from .options import Json
 
 if TYPE_CHECKING:
     import pandas
+    from rich.console import Console
 
 #: Most rows of a table that are printed; the whole of it comes with --json.
 ROWS = 20
@@ -27,6 +28,9 @@ def answer(
     threshold: Annotated[
         float, typer.Option(help="Relative distance of latents at which two solutions are two basins.")
     ] = 0.5,
+    tables: Annotated[
+        bool, typer.Option("--tables", help="Print the numbers behind each answer too.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Say which solver, start and weight did best in finished runs, and what F is worth."""
@@ -38,14 +42,19 @@ def answer(
     if json:
         _print_json(found)
         return
-    out = console()
+    out = console(wide=True)
     for one in found:
         out.print(f"[bold]{one.question}[/bold]")
-        out.print(one.text.replace("[", r"\[") + "\n")
-        out.print(_table(one.table))
-        if len(one.table) > ROWS:
-            out.print(f"the first {ROWS} of {len(one.table)} rows", style="dim")
-        out.print()
+        out.print(one.text.replace("[", r"\[") + "\n", soft_wrap=not out.is_terminal)
+        if tables:
+            _print_table(out, one.table)
+
+
+def _print_table(out: Console, table: pandas.DataFrame) -> None:
+    out.print(_table(table))
+    if len(table) > ROWS:
+        out.print(f"the first {ROWS} of {len(table)} rows; --json has all", style="dim")
+    out.print()
 
 
 def _table(frame: pandas.DataFrame) -> Any:
@@ -53,7 +62,7 @@ def _table(frame: pandas.DataFrame) -> Any:
     from rich.table import Table
 
     # What is the same in every row says nothing in a narrow terminal.
-    shown = [name for name in frame if len(frame) == 1 or frame[name].astype(str).nunique() > 1]
+    shown = [name for name in frame if len(frame) == 1 or frame[name].nunique(dropna=False) > 1]
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     for name in shown:
         text = frame[name].dtype == object or str(frame[name].dtype) == "str"

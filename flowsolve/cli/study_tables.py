@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 #: What tells cells apart, as columns.
 COLUMNS = ("task", "sigma", "formulation", "phi", "lam", "prior", "solver", "start", "seed")
 
-#: Columns of the page that is written where there is no terminal.
-WIDTH = 240
-
 
 class _Probes(Line):
     """A line that counts probes."""
@@ -53,10 +50,7 @@ def print_plan(plan: Plan, estimate: Estimate | None, workers: int, *, as_json: 
         }
         print(json.dumps(document, allow_nan=False))
         return
-    out = console()
-    if not out.is_terminal:
-        # For other programs a cell is one line, however long.
-        out.width = WIDTH
+    out = console(wide=True)
     out.print(_cells(plan, estimate))
     for reason in plan.left_out:
         out.print(

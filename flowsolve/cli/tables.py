@@ -23,9 +23,16 @@ if TYPE_CHECKING:
 LISTED = 20
 
 
-def console() -> Console:
+#: Columns of a wide page where there is no terminal: other programs want a row on one line.
+WIDE = 240
+
+
+def console(*, wide: bool = False) -> Console:
     """Return a console on standard output, made anew so that redirection is seen."""
-    return Console(highlight=False)
+    made = Console(highlight=False)
+    if wide and not made.is_terminal:
+        made.width = WIDE
+    return made
 
 
 def print_names(kind: str, names: dict[str, str]) -> None:

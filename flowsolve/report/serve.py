@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import http.server
 import json
+import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError, FlowsolveError
-from ..studies.index import read_index
+from ..studies.index import Index, read_index
 from .data import report_data, to_json
 from .gallery import ROOM
 from .page import render_page, title_of
@@ -23,12 +25,15 @@ HOST = "127.0.0.1"
 #: having its own name lead here.
 NAMES = ("127.0.0.1", "localhost")
 
+#: Seconds of rest for each second that reading the runs took: they are computed on the same machine.
+REST = 4.0
+
 
 class ReportServer(http.server.ThreadingHTTPServer):
     """A server of one report, bound to the loopback address.
 
     ``/`` is the page; ``/data.json`` its data, or 304 where nothing has changed since the ``ETag`` that was
-    asked about. Data are read anew when a file below the paths has changed.
+    asked about. Data are read anew when a file below the paths has changed, though not all the time.
 
     Parameters
     ----------
@@ -40,6 +45,8 @@ class ReportServer(http.server.ThreadingHTTPServer):
         Title of the report.
     room : int
         Most bytes of its pictures.
+    clock : callable
+        Seconds since some moment.
 
     Raises
     ------
@@ -50,12 +57,20 @@ class ReportServer(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(
-        self, paths: Sequence[str | Path], port: int = 0, *, title: str | None = None, room: int = ROOM
+        self,
+        paths: Sequence[str | Path],
+        port: int = 0,
+        *,
+        title: str | None = None,
+        room: int = ROOM,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.paths, self.room = [Path(path) for path in paths], room
         self.title = title or title_of(self.paths)
         self._lock = threading.Lock()
+        self._clock, self._next = clock, -float("inf")
         self._stamp = ""
+        self._index: Index | None = None
         self._data: dict[str, Any] = {}
         self.refresh()
         try:
@@ -71,12 +86,19 @@ class ReportServer(http.server.ThreadingHTTPServer):
     def refresh(self) -> tuple[str, dict[str, Any]]:
         """Return a digest of what the data depend on, and the data, read anew where files have changed."""
         with self._lock:
-            stamp = _stamp(self.paths)
-            if stamp != self._stamp:
-                index = read_index(self.paths)
-                self._data = {**report_data(index, title=self.title, room=self.room), "stamp": stamp}
+            began = self._clock()
+            if began >= self._next and (stamp := _stamp(self.paths)) != self._stamp:
+                self._index = read_index(self.paths, previous=self._index)
+                self._data = {**report_data(self._index, title=self.title, room=self.room), "stamp": stamp}
                 self._stamp = stamp
+                ended = self._clock()
+                self._next = ended + REST * (ended - began)
             return self._stamp, self._data
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a browser that went away before it had all of the page."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

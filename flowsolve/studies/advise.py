@@ -205,8 +205,9 @@ def stopping_iteration(iterations: np.ndarray, scores: np.ndarray) -> int:
 def _tried(standing: Standing, place: int, rule: Criterion) -> Tried:
     probe = standing.contender
     assert isinstance(probe, Probe)
-    placed = ("chosen", "runner-up")[place] if place < 2 else standing.reason or "in the last rung"
-    verdict, start = placed, float("nan")
+    # What was never run is no runner-up, wherever it stands.
+    placed = ("chosen", "runner-up")[place] if place < 2 and standing.rung else ""
+    verdict, start = placed or standing.reason or "in the last rung", float("nan")
     if probe.error:
         verdict = f"impossible: {probe.error}"
     elif standing.rung:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import ArgumentError
+from .contenders import SETTING, contenders, starts
 from .curves import Curve, read_curves
+from .explaining import counted
 from .index import Index
-from .initialisation import SAME_BUT_START, THRESHOLD, sensitivity_to_lam, solutions, spread
+from .initialisation import SAME_BUT_START, THRESHOLD, sensitivity_to_lam, solutions
 from .objective_and_image import GROUP, agreement, agreement_summary
-from .paired import paired_tests
+from .paired import FAMILY
 from .statistics import too_few
 from .statuses import failure_table, status_table
 from .targets import ObjectiveGap, cost_to_target
@@ -21,14 +24,17 @@ from .targets import ObjectiveGap, cost_to_target
 if TYPE_CHECKING:
     import pandas
 
-#: What makes a way to restore an image.
-COMBINATION = ("formulation", "phi", "lam_given", "solver", "start")
-
-#: What a task is, with its noise.
-TASK = ("task", "operator", "sigma", "prior")
-
 #: Corrected p-value under which a difference is called clear.
 LEVEL = 0.05
+
+#: Rank correlation of F and PSNR above which a lower F mostly means a better image.
+AGREES = 0.5
+
+#: What the runs of a problem that differ in their start end at; see `solutions`.
+ENDED = ("runs", "basins", "image_distance", "latent_distance")
+
+#: Methods that are named, of those that reach the lowest F.
+NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -86,38 +92,25 @@ def answers(
 
 
 def best_images(index: Index) -> Answer | None:
-    """Which combination restores best, task by task: the highest mean PSNR, and how sure that is."""
-    rows, words = [], []
-    table = index.table.dropna(subset=["psnr"])
-    for key, own in table.groupby(list(TASK), sort=False):
-        psnr = own.pivot_table(
-            index=["image", "measurement"], columns=list(COMBINATION), values="psnr", aggfunc="median"
-        )
-        mean = psnr.dropna().mean() if len(psnr.dropna()) else psnr.mean()
-        mean = mean.sort_values(ascending=False)
-        name = " ".join(str(part) for part in key[:2] if part)
-        best = _combination(mean.index[0])
-        tests = paired_tests(own, "psnr", COMBINATION, within=TASK, reference=_label(mean.index[0]))
-        tied = sum(~(tests["p_holm"] < LEVEL))
-        rows.append(
-            {**dict(zip(TASK, key, strict=True)), **dict(zip(COMBINATION, mean.index[0], strict=True))}
-        )
-        rows[-1] |= {
-            "psnr": mean.iloc[0],
-            "images": len(psnr),
-            "not_clearly_worse": tied,
-            "of": len(mean) - 1,
-        }
-        words.append(
-            f"{name} (sigma {key[2]:g}): {best}, {mean.iloc[0]:.2f} dB; {tied} of the {len(mean) - 1} others "
-            "cannot be told from it."
-        )
-        if too_few(len(psnr), len(mean) - 1, LEVEL):
-            words[-1] += f" {len(psnr)} images could not show any difference."
-    text = (
-        "\n".join(words) + f"\n(Wilcoxon's signed-rank test on images, Holm's correction, level {LEVEL:g}.)"
+    """Which combination restores best, task by task, and how far the other solvers and formulations are."""
+    table = contenders(index.table)
+    said = _Words(index.table)
+    words = _most_often(table.drop_duplicates(list(FAMILY)))
+    for key, own in table.groupby(list(FAMILY), sort=False, dropna=False):
+        best = own.iloc[0]
+        line = f"{_task(key)}: {said.combination(best)}, {best['psnr']:.2f} dB"
+        others = [f"{said.combination(row)} {_under(row)}" for row in own.iloc[1:].to_dict("records")]
+        if others:
+            line += f"; others at their best: {', '.join(others)} dB"
+        if too_few(int(own["images"].min()), len(others), LEVEL):
+            line += f" ({best['images']} images could not show any difference)"
+        words.append(line + ".")
+    words.append(
+        "(Means over images, and medians of the differences; * worse by Wilcoxon's signed-rank test image by "
+        f"image, Holm's correction, level {LEVEL:g}. Solvers and formulations at their best: with the start, "
+        "weight and prior term that suit them best on these images.)"
     )
-    return _answer("Which combination restores best?", text, rows)
+    return _answer("Which solver for which problem?", "\n".join(words), table)
 
 
 def fastest_descents(index: Index, curves: Sequence[Curve], axis: str, tau: float) -> Answer | None:
@@ -131,13 +124,27 @@ def fastest_descents(index: Index, curves: Sequence[Curve], axis: str, tau: floa
         summary = cost_to_target(own, ObjectiveGap(tau), axis, index=index).summary()
         if len(summary) < 2:
             continue
-        first = summary.iloc[0]
         rows += [{**dict(zip(columns, key, strict=True)), **row} for row in summary.to_dict("records")]
+        named = [
+            f"{row['method']} ({row['share']:.0%}, {row['cost_median']:.4g} {axis})"
+            if np.isfinite(row["cost_median"])
+            else f"{row['method']} ({row['share']:.0%})"
+            for row in summary.to_dict("records")
+            if row["solved"] > 0
+        ]
+        never = len(summary) - len(named)
         words.append(
-            f"{key[0]}, {key[4]} {key[5]}: {first['method']} ({first['share']:.0%} solved, median "
-            f"{first['cost_median']:.4g} {axis})."
+            f"{_task(key)}, {_space(key[4])}: {', then '.join(named[:NAMED])}"
+            + (f"; the other {never} never" if never else "")
+            + "."
         )
-    text = f"To within {tau:g} of the lowest F that any method found:\n" + "\n".join(words)
+    text = "\n".join(
+        [
+            *words,
+            f"(Until F has come {1 - tau:.4g} of the way from the start to the lowest that any method found: "
+            "share of images, median cost.)",
+        ]
+    )
     return _answer("Which solver is the fastest?", text, rows)
 
 
@@ -145,53 +152,66 @@ def worth_of_the_objective(index: Index) -> Answer | None:
     """Whether a lower F means a better image, objective by objective."""
     summary = agreement_summary(agreement(index.table))
     words = [
-        f"{row['task']}, {row['formulation']} {row['phi']}, lam {row['lam_given']}: rank correlation "
-        f"{row['correlation']:+.2f}, the run of lowest F is {row['regret']:.2f} dB under the best one and "
-        f"{row['overshoot']:.2f} dB under its own peak."
+        f"{_task((row['task'], row['operator'], row['sigma']))}, {_space(row['formulation'])} ({row['phi']}, "
+        f"lam {row['lam_given']}): rank correlation {row['correlation']:+.2f}; the run of lowest F is "
+        f"{row['regret']:.2f} dB under the best one and {row['overshoot']:.2f} dB under its own peak."
         for row in summary.to_dict("records")
     ]
+    known = summary["correlation"].dropna()
+    if len(known) > 1:
+        words.insert(
+            0,
+            f"Mostly yes on {(known > AGREES).sum()} of {len(known)} objectives (rank correlation above "
+            f"{AGREES:g}); to choose the run of lowest F costs up to {summary['regret'].max():.2f} dB.",
+        )
     return _answer("Does a lower F mean a better image?", "\n".join(words), summary)
 
 
 def effect_of_the_start(index: Index, threshold: float) -> Answer | None:
-    """What the start does to F, the image and the latent that a solver ends at."""
-    spreads = spread(index.table)
-    if spreads.empty:
+    """What the start does to the image, the latent and the basin that solvers end at."""
+    table = starts(index.table)
+    if table.empty:
         return None
-    found = spreads.merge(solutions(index, threshold=threshold), on=list(SAME_BUT_START), how="left")
-    rows, words = [], []
-    columns = ["task", "sigma", "formulation", "phi", "solver"]
-    for key, own in found.groupby(columns, sort=False):
-        best, share = _most(own["best_start"])
-        row = {
-            "problems": len(own),
-            "psnr_range": own["psnr_range"].median(),
-            "image_distance": own["image_distance"].median(),
-            "latent_distance": own["latent_distance"].median(),
-            "basins": own["basins"].mean(),
-            "runs": own["runs_x"].mean(),
-            "best_start": best,
-            "best_share": share,
-        }
-        rows.append({**dict(zip(columns, key, strict=True)), **row})
+    ended = solutions(index, (*SAME_BUT_START, "lam_given"), threshold)
+    reached = ended.groupby(list(SETTING), sort=False, dropna=False)[list(ENDED)].mean().reset_index()
+    table = table.merge(reached, on=list(SETTING), how="left", suffixes=("", "_ended"))
+    words = []
+    several = table[table.duplicated(list(SETTING), keep=False)]
+    for formulation, own in several.groupby("formulation", sort=False):
+        first = own[own["under"].isna()]["start"].value_counts()
+        counts = [f"{start} in {count}" for start, count in first.items()]
         words.append(
-            f"{key[0]}, {key[2]} {key[3]}, {key[4]}: PSNR differs by {row['psnr_range']:.2f} dB between "
-            f"starts, {row['runs']:.0f} runs end in {row['basins']:.1f} basins; {best} is best on "
-            f"{share:.0%}."
+            f"{_space(formulation).capitalize()} the best start is {', '.join(counts)} of {first.sum()} "
+            "pairs of problem and solver."
         )
-    text = "\n".join(words) + f"\n(Medians over images; basins at a relative distance of {threshold:g}.)"
-    return _answer("What does the start do?", text, rows)
+    for key, own in table.groupby([n for n in SETTING if n != "solver"], sort=False, dropna=False):
+        row = own.iloc[0]
+        words.append(
+            f"{_task(key)}, {_space(row['formulation'])} ({row['phi']}, lam {row['lam_given']}): "
+            f"{_best_starts(own)}{_losses(own)}{_basins(own)}."
+        )
+    words.append(
+        "(Medians over images, from solver to solver; * worse with every solver by Wilcoxon's signed-rank "
+        f"test, Holm's correction, level {LEVEL:g}. Basins: clusters of the last latents at a relative "
+        f"distance of {threshold:g}; a run that was stopped early can be one of its own.)"
+    )
+    return _answer("What does the start do?", "\n".join(words), table)
 
 
 def effect_of_the_weight(index: Index) -> Answer | None:
     """How much the weight of the prior matters."""
     table = sensitivity_to_lam(index.table)
     words = []
-    for key, own in table.groupby(["task", "formulation", "phi", "solver", "start"], sort=False):
-        best, worst = own.loc[own["psnr"].idxmax()], own.loc[own["psnr"].idxmin()]
+    for key, own in table.groupby(["task", "operator", "sigma", "formulation", "phi"], sort=False):
+        best, lost = [], []
+        for _, weights in own.groupby(["prior", "solver", "start"], sort=False):
+            best.append(f"{weights.loc[weights['psnr'].idxmax(), 'lam']:.3g}")
+            lost.append(float(np.ptp(weights["psnr"])))
+        counts = Counter(best).most_common()
+        named = ", ".join(f"{lam} in {count}" for lam, count in counts)
         words.append(
-            f"{key[0]}, {key[1]} {key[2]}, {key[3]} from {key[4]}: best at {best['lam']:.3g}, "
-            f"{best['psnr'] - worst['psnr']:.2f} dB over {worst['lam']:.3g}."
+            f"{_task(key)}, {_space(key[3])} ({key[4]}): the best weight is {named} of {len(best)} pairs of "
+            f"solver and start; the worst one costs {_range(lost)} dB."
         )
     return _answer("How much does the weight matter?", "\n".join(words), table)
 
@@ -200,8 +220,14 @@ def ends(index: Index) -> Answer:
     """How runs ended and what failed."""
     failures = failure_table(index)
     statuses = index.table["status"].value_counts()
-    text = ", ".join(f"{count} images ended {status}" for status, count in statuses.items()) + "."
-    text += f" {len(index.failed)} cells failed, {len(index.waiting)} have not been run."
+    words = {"running": "still running"}
+    text = ", ".join(
+        f"{counted(count, 'image')} {words.get(str(status), f'ended {status}')}"
+        for status, count in statuses.items()
+    )
+    text += "."
+    waiting = len(index.waiting)
+    text += f" {counted(len(index.failed), 'cell')} failed, {waiting or 'none'} still to be run."
     for row in failures.head(3).to_dict("records"):
         text += f" {row['cells']} × {row['error']}: {row['message']}"
     return Answer("How did the runs end?", text, status_table(index.table).reset_index())
@@ -214,18 +240,84 @@ def _answer(question: str, text: str, rows: list[dict[str, object]] | pandas.Dat
     return Answer(question, text.strip(), table) if len(table) else None
 
 
-def _combination(key: Sequence[object]) -> str:
-    formulation, phi, lam, solver, start = key
-    return f"{formulation} {phi}, lam {lam}, {solver} from {start}"
+class _Words:
+    """Names combinations, without what is the same in all of a study.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows of an index's table.
+    """
+
+    def __init__(self, table: pandas.DataFrame) -> None:
+        # Where each formulation has its own, the prior term says nothing that the formulation does not.
+        self.phi = bool(table.groupby("formulation")["phi"].nunique().max() > 1)
+        self.lam = table["lam_given"].nunique() > 1
+
+    def combination(self, row: Mapping[str, Any] | pandas.Series) -> str:
+        """Return a combination in words."""
+        extra = [str(row["phi"])] * self.phi + [f"lam {row['lam_given']}"] * self.lam
+        bracket = f" ({', '.join(extra)})" if extra else ""
+        return f"{row['solver']} {_space(row['formulation'])} from {row['start']}{bracket}"
 
 
-def _label(key: Sequence[object]) -> str:
-    from .curves import label
+def _most_often(best: pandas.DataFrame) -> list[str]:
+    """Return in a line how often each solver and each formulation is the best one, of several tasks."""
+    if len(best) < 2:
+        return []
+    solvers = [f"{name} on {count}" for name, count in best["solver"].value_counts().items()]
+    spaces = [f"{_space(name)} on {count}" for name, count in best["formulation"].value_counts().items()]
+    return [f"Best is {', '.join(solvers)} of {len(best)} tasks; {', '.join(spaces)}."]
 
-    return label(dict(zip(COMBINATION, key, strict=True)), COMBINATION)
+
+def _task(key: Sequence[Any]) -> str:
+    """Return task, operator and noise, of which a key begins with."""
+    return f"{' '.join(str(part) for part in key[:2] if part)} (sigma {key[2]:g})"
 
 
-def _most(values: pandas.Series) -> tuple[str, float]:
-    """Return the most frequent value and its share."""
-    counts = values.value_counts(normalize=True)
-    return (str(counts.index[0]), float(counts.iloc[0])) if len(counts) else ("-", np.nan)
+def _space(formulation: object) -> str:
+    """Return what a formulation searches."""
+    return {"analysis": "over images", "synthesis": "over latents"}.get(str(formulation), str(formulation))
+
+
+def _under(row: Mapping[str, Any]) -> str:
+    """Return how many dB a method lies under the best one, with a star where that is clear."""
+    return f"{0.0 - row['under']:+.2f}" + ("*" if row["p_holm"] < LEVEL and row["under"] > 0 else "")
+
+
+def _best_starts(own: pandas.DataFrame) -> str:
+    """Return which start is best with which solver."""
+    best = own[own["under"].isna()]
+    if own["start"].nunique() == 1:
+        return f"from {own['start'].iloc[0]} alone"
+    groups = best.groupby("start", sort=False)["solver"].agg(", ".join)
+    if len(groups) == 1:
+        return f"{groups.index[0]} is best" + (" with every solver" if len(best) > 1 else "")
+    return "; ".join(f"{start} is best with {solvers}" for start, solvers in groups.items())
+
+
+def _losses(own: pandas.DataFrame) -> str:
+    """Return what starts cost that are not the best with every solver, and how far their seeds are apart."""
+    said = []
+    for start, rows in own.groupby("start", sort=False):
+        behind = rows.dropna(subset=["under"])
+        if len(behind):
+            clear = "*" if len(behind) == len(rows) and (behind["p_holm"] < LEVEL).all() else ""
+            said.append(f"{start} costs {_range(rows['under'].fillna(0.0))} dB{clear}")
+        if rows["seeds"].notna().any():
+            said.append(f"seeds of {start} lie {_range(rows['seeds'].dropna())} dB apart")
+    return "".join(f"; {text}" for text in said)
+
+
+def _basins(own: pandas.DataFrame) -> str:
+    """Return into how many basins the runs of a problem fall."""
+    found = own.drop_duplicates("solver").dropna(subset=["basins"])
+    if found.empty:
+        return ""
+    return f"; {found['runs'].max():.0f} runs end in {_range(found['basins'], 1)} basins"
+
+
+def _range(values: Sequence[float] | pandas.Series, digits: int = 2) -> str:
+    """Return the smallest and the largest of some numbers, once if they look the same."""
+    low, high = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
+    return low if low == high else f"{low} to {high}"

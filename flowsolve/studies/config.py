@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -120,6 +121,14 @@ def _choice(*choices: str) -> Any:
     return AfterValidator(check)
 
 
+def _device(name: str) -> str:
+    try:
+        torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"got {name!r}; accepted: cpu, cuda, cuda:0, ...") from None
+    return name
+
+
 TaskName = Annotated[str, AfterValidator(lambda name: _known(name, tasks.registry, "task"))]
 SolverName = Annotated[str, AfterValidator(lambda name: _known(name, solver_registry, "solver"))]
 Level = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -181,7 +190,7 @@ class Compute(Table):
     """
 
     dtype: Annotated[str, _choice("float32", "float64")] = "float32"
-    device: str = "cpu"
+    device: Annotated[str, AfterValidator(_device)] = "cpu"
     threads: int = Field(default=1, ge=1)
     checkpoint_seconds: float = Field(default=10.0, ge=0, allow_inf_nan=False)
     flush_seconds: float = Field(default=1.0, ge=0, allow_inf_nan=False)

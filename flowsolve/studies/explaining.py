@@ -67,13 +67,17 @@ def explain(
     return " ".join(words)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _what(tried: Sequence[Tried], images: int, seconds: float, budget: float) -> str:
     run = sum(t.rung > 0 for t in tried)
-    plural = "" if images == 1 else "s"
     text = (
-        f"{run} of {len(tried)} combinations ran on {images} image{plural} for {seconds:.3g} s of the "
-        f"{budget:g} s asked for, in {max(t.rung for t in tried)} rungs: each goes on with the better half, "
-        "for twice the time."
+        f"{run} of {len(tried)} combinations ran on {counted(images, 'image')} for {seconds:.3g} s of the "
+        f"{budget:g} s asked for, in {counted(max(t.rung for t in tried), 'rung')}: each goes on with the "
+        "better half, for twice the time."
     )
     return text if run == len(tried) else text + " The table says why the others could not."
 
@@ -82,7 +86,7 @@ def _outcome(tried: Sequence[Tried], rule: Criterion) -> list[str]:
     first, others = tried[0], [t for t in tried[1:] if np.isfinite(t.score)]
     words = [
         f"Best is {first.candidate.label}: {rule.text(first.start)} at its start, {rule.text(first.score)} "
-        f"after {first.iterations} iterations in {first.seconds:.0f} s."
+        f"after {counted(first.iterations, 'iteration')} in {first.seconds:.0f} s."
     ]
     if others:
         words.append(f"Next comes {others[0].candidate.label} with {rule.text(others[0].score)}.")

@@ -32,6 +32,9 @@ SCHEMA = 1
 #: Options of tasks that are files, and what reads them.
 READERS: dict[str, Callable[[str], np.ndarray]] = {"mask": read_mask, "kernel": read_kernel}
 
+#: Height and width of the image that stands in for missing ones, where priors take any: room for every blur.
+ANY_SIZE = (256, 256)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -102,8 +105,9 @@ def make_plan(path: str | Path, data: Path | None = None) -> Plan:
     file = read_study(path)
     inputs, paths = _inputs(file, data)
     priors = _priors(file, inputs, data)
-    cells, left_out = _cells(file, inputs, priors)
+    cells, left_out = _cells(file, _stand_in(priors) if inputs is None else inputs, priors)
     file.check()
+    assert inputs is not None, "images that cannot be read are a problem of the file"
     compute = file.study.compute.model_dump()
     return Plan(
         title=file.study.title,
@@ -118,8 +122,8 @@ def make_plan(path: str | Path, data: Path | None = None) -> Plan:
     )
 
 
-def _inputs(file: StudyFile, data: Path | None) -> tuple[Inputs, Paths]:
-    """Return the arrays of a study and where they are."""
+def _inputs(file: StudyFile, data: Path | None) -> tuple[Inputs | None, Paths]:
+    """Return the arrays of a study, None if the images cannot be read, and where they are."""
     study = file.study
 
     def named(option: str) -> list[tuple[str, str, str]]:
@@ -140,9 +144,14 @@ def _inputs(file: StudyFile, data: Path | None) -> tuple[Inputs, Paths]:
         inputs = read_inputs(paths)
     except ArgumentError as error:
         file.report(("images",), str(error))
-        file.check()
-        raise
+        return None, paths
     return inputs, replace(paths, digest=inputs.digest)
+
+
+def _stand_in(priors: dict[str, FlowPrior]) -> Inputs:
+    """Return an image to look for combinations without meaning on, where those of the study are missing."""
+    sizes = [prior.config.size for prior in priors.values() if prior.config.size is not None]
+    return Inputs(np.full((1, 3, *(sizes[0] if sizes else ANY_SIZE)), 0.5, dtype=np.float32), ["stand-in"])
 
 
 def _source(label: str, file: StudyFile, data: Path | None) -> str:
@@ -153,7 +162,7 @@ def _source(label: str, file: StudyFile, data: Path | None) -> str:
     return raw + found(label.removeprefix(RAW), file.path, data)
 
 
-def _priors(file: StudyFile, inputs: Inputs, data: Path | None) -> dict[str, FlowPrior]:
+def _priors(file: StudyFile, inputs: Inputs | None, data: Path | None) -> dict[str, FlowPrior]:
     """Return the priors that fit the images; the others are reported where they are asked for."""
     loaded: dict[str, FlowPrior] = {}
     wrong: dict[str, str] = {}
@@ -169,9 +178,11 @@ def _priors(file: StudyFile, inputs: Inputs, data: Path | None) -> dict[str, Flo
     return loaded
 
 
-def _fitting(label: str, source: str, inputs: Inputs) -> FlowPrior:
-    """Return a prior, having asked whether it takes the images."""
+def _fitting(label: str, source: str, inputs: Inputs | None) -> FlowPrior:
+    """Return a prior, having asked whether it takes the images, where there are any."""
     prior = kept_prior(source, "cpu", "float32")
+    if inputs is None:
+        return prior
     config = prior.config
     _, channels, height, width = inputs.x.shape
     if config.channels != channels:

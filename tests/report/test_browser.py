@@ -122,7 +122,44 @@ def test_axes_are_switched_and_pictures_enlarged(page):
     assert page.locator("#curves .ytitle").text_content() == "PSNR, dB"
     page.locator("#gallery-pictures .pictures:nth-child(2) button").first.click()
     page.wait_for_function("document.querySelector('#lightbox-factor').textContent === '16×'")
-    assert page.locator("#lightbox-pictures > *").count() == 3
+    captions = page.locator("#lightbox-pictures figcaption").all_inner_texts()
+    assert captions == ["restored", "truth", "error, up to 0.2"]
+    page.keyboard.press("Escape")
+    page.locator("#gallery-range").select_option("0.5")
+    assert page.locator("#gallery-scale").inner_text().split() == ["0", "0.5", "mean", "absolute", "error"]
+    page.locator("#gallery-errors").uncheck()
+    assert page.locator("#gallery-scale canvas").count() == 0
+
+
+def test_figures_offer_nothing_that_leaves_the_page(page):
+    titles = "buttons => buttons.map((button) => button.dataset.title)"
+    assert page.locator("#curves .modebar-btn").evaluate_all(titles) == [
+        "Download plot as a PNG",
+        "Zoom",
+        "Pan",
+        "Zoom in",
+        "Zoom out",
+        "Reset axes",
+    ]
+
+
+def test_profiles_go_from_edge_to_edge_and_name_only_methods_that_reach_the_target(page):
+    page.locator("#profile-target").select_option(label="F within 0.01 %")
+    names = page.locator("#performance + .legend span").all_inner_texts()
+    drawn = "document.getElementById('performance').data.map(({ name, x, y }) => ({ name, x, y }))"
+    lines = page.evaluate(drawn)
+    assert [line["name"] for line in lines] == names
+    assert len({line["x"][-1] for line in lines}) == 1 and {line["x"][0] for line in lines} == {1}
+    assert all(line["y"][0] == 0 and 0 < line["y"][-1] == max(line["y"]) <= 1 for line in lines)
+    silent = 3 - len(names)
+    assert silent == 0 or f"{silent} of 3 methods never reach" in page.locator("#profile-note").inner_text()
+
+
+def test_an_answer_is_a_line_a_task(page):
+    first = page.locator("#answers details").first
+    assert first.locator("summary").inner_text() == "Which solver for which problem?"
+    assert first.locator("p > strong").inner_text().startswith("inpaint-random")
+    assert first.locator("p.quiet").inner_text().startswith("(Means over images")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -23,7 +23,7 @@ def test_a_page_holds_every_run_and_asks_no_network(report_study, tmp_path):
     index = read_index([report_study])
     assert data["runs"]["id"] == [entry.id for entry in index.runs]
     assert len(data["failed"]) == 1 and data["waiting"] == 1
-    assert data["answers"][0]["question"] == "Which combination restores best?"
+    assert data["answers"][0]["question"] == "Which solver for which problem?"
     assert not re.findall(r'(?:src|href)="(?!data:|#)', page.split("<script")[0])
     policy = html.unescape(re.search(r'Content-Security-Policy" content="(.*?)"', page)[1])
     assert "default-src 'none'" in policy and "connect-src 'none'" in policy

@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import socket
+import struct
 import threading
 
 import pytest
@@ -16,7 +18,7 @@ pytest.importorskip("plotly")
 @pytest.fixture
 def served(tmp_path, tiny_prior):
     folder = make_study(tmp_path / "live", tiny_prior, [make_cell()], [], [make_cell("adam")])
-    with ReportServer([folder]) as server:
+    with ReportServer([folder], clock=lambda: 0.0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server, folder
         server.shutdown()
@@ -41,6 +43,29 @@ def test_the_page_and_its_data_follow_the_runs(served, tiny_prior):
     run_cell(make_cell("adam"), tiny_prior, folder / "runs" / f"{make_cell('adam')['id']}.h5")
     answer, data = ask(server, "/data.json", **{"If-None-Match": tag})
     assert answer.status == 200 and len(json.loads(data)["runs"]["id"]) == 2
+
+
+def test_runs_are_read_for_a_part_of_the_time_only(tmp_path, tiny_prior):
+    folder = make_study(tmp_path / "live", tiny_prior, [make_cell()], [], [make_cell("adam")])
+    # Reading takes 2 s each time: from 0 to 2, and again after 8 s of rest.
+    now = iter([0.0, 2.0, 9.9, 10.0, 12.0])
+    with ReportServer([folder], clock=lambda: next(now)) as server:
+        before = server._stamp
+        run_cell(make_cell("adam"), tiny_prior, folder / "runs" / f"{make_cell('adam')['id']}.h5")
+        assert server.refresh()[0] == before
+        stamp, data = server.refresh()
+        assert stamp != before and len(data["runs"]["id"]) == 2
+
+
+def test_a_browser_that_goes_away_is_no_error(served, capfd):
+    server, _ = served
+    for _ in range(3):
+        with socket.create_connection(server.server_address[:2]) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            # Closed with data unread, the answer meets a connection that was reset.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert ask(server)[0].status == 200
+    assert capfd.readouterr().err == ""
 
 
 def test_other_hosts_and_other_files_are_refused(served):

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from flowsolve.studies.config import Budget, Cells, SolverTable, Study, TaskTable
+from flowsolve.studies.config import Budget, Cells, Compute, SolverTable, Study, TaskTable
 from flowsolve.studies.template import TEMPLATE
 from flowsolve.studies.toml import tomllib
 
@@ -42,6 +42,12 @@ def test_limits():
     assert Budget(rtol=0).limits()["rtol"] is None
     over = Cells(task="deblur", max_iter=5).budget().over(Budget(max_iter=9, max_evaluations=7, rtol=0))
     assert over.limits() == {"max_iter": 5, "max_evaluations": 7, "max_seconds": None, "rtol": None}
+
+
+def test_devices_are_names_that_there_can_be_somewhere():
+    assert Compute(device="cuda:1").device == "cuda:1"
+    with pytest.raises(ValidationError, match="got 'cdua'; accepted: cpu, cuda"):
+        Compute(device="cdua")
 
 
 def test_options_of_tasks_and_solvers():

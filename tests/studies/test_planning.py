@@ -287,3 +287,11 @@ def test_files_are_looked_for_in_the_folder_of_data_first(study, tmp_path):
 def test_a_plan_is_frozen(small):
     with pytest.raises(dataclasses.FrozenInstanceError):
         small.title = "another"
+
+
+def test_missing_images_do_not_hide_combinations_without_meaning(study):
+    text = f'[[cells]]\ntask = "denoise"\nstart = "harmonic"\n{TINY}[[cells]]\ntask = "deblur"\n{TINY}'
+    with pytest.raises(StudyFileError) as raised:
+        plan_of(study, text, 'images = "none"\n')
+    first, second = raised.value.lines()
+    assert ":1: images: got " in first and ":4: start 'harmonic' for task 'denoise'" in second

@@ -3,6 +3,9 @@
 const AXIS_LABELS = { iterations: "iterations", evaluations: "evaluations of F", flow: "passes through the network", seconds: "seconds" };
 const VERTICAL = { gap: "F − lowest F found", psnr: "PSNR, dB", data_fidelity: "data fidelity", grad_norm: "gradient norm" };
 
+// Named one by one: Plotly's own choice has one that sends the figure to a server.
+const BUTTONS = [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]];
+
 function plot(id, traces, x, y, extra = {}) {
   const target = $(id);
   drawLegend(target, traces);
@@ -20,11 +23,12 @@ function plot(id, traces, x, y, extra = {}) {
     font: { color: css("--ink"), size: 12 },
     showlegend: false,
     hoverlabel: { namelength: -1 },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--quiet"), activecolor: css("--accent") },
     xaxis: axis(x),
     yaxis: axis(y),
     ...extra,
   };
-  Plotly.react(target, traces, layout, { responsive: true, displaylogo: false });
+  Plotly.react(target, traces, layout, { responsive: true, displaylogo: false, modeBarButtons: BUTTONS, plotlyServerURL: "" });
 }
 
 // Names with their lines or marks below a figure: there they take no room from it, however many.
@@ -37,12 +41,24 @@ function drawLegend(target, traces) {
   const seen = new Map(traces.map((trace) => [trace.legendgroup ?? trace.name, trace]));
   place.replaceChildren(
     ...[...seen].map(([name, trace]) => {
-      const mark = el("i", { class: trace.marker ? "mark" : "mark line" });
-      mark.style.color = (trace.marker ?? trace.line).color;
-      mark.style.borderTopStyle = { dash: "dashed", dot: "dotted", dashdot: "double" }[trace.line?.dash] ?? "solid";
-      return el("span", {}, mark, trace.label ?? name);
+      return el("span", {}, trace.marker ? dotMark(trace.marker.color) : lineMark(trace.line), trace.label ?? name);
     }),
   );
+}
+
+function dotMark(colour) {
+  const mark = el("i", { class: "mark" });
+  mark.style.color = colour;
+  return mark;
+}
+
+function lineMark({ color, dash }) {
+  const [svg, line] = ["svg", "line"].map((tag) => document.createElementNS("http://www.w3.org/2000/svg", tag));
+  svg.setAttribute("class", "mark");
+  const drawn = { x1: "0", x2: "100%", y1: "50%", y2: "50%", stroke: color, "stroke-width": "3", "stroke-dasharray": DASH_LENGTHS[dash] };
+  for (const [name, value] of Object.entries(drawn)) line.setAttribute(name, value);
+  svg.append(line);
+  return svg;
 }
 
 // Costs of the methods on the problems where the target means something.
@@ -67,25 +83,35 @@ function costs() {
   return { methods: [...methods], table, axis: model.targets.axes[axis] };
 }
 
-function steps(values, total) {
+// Shares of the problems that are solved at each cost, from the least cost of any method to the largest.
+function steps(values, total, [least, most]) {
   const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
-  return { x: sorted, y: sorted.map((_, i) => (i + 1) / total) };
+  return { x: [least, ...sorted, most], y: [0, ...sorted.map((_, i) => (i + 1) / total), sorted.length / total] };
 }
 
 function drawProfiles() {
   const { methods, table, axis } = costs();
   // A method is judged on the problems it was tried on, by the best of all on each.
   const best = table.map((own) => Math.min(...own.values()));
-  const traces = (value) =>
-    methods.map((name, i) => {
-      const tried = table.map((own, p) => [own.get(name), best[p]]).filter(([cost, least]) => cost !== undefined && Number.isFinite(least));
-      return { ...steps(tried.map(([cost, least]) => value(cost, least)), tried.length), name: plain(name), label: name, mode: "lines", line: { ...lineOf(i), shape: "hv" } };
+  const tried = methods.map((name) => table.map((own, p) => [own.get(name), best[p]]).filter(([cost, least]) => cost !== undefined && Number.isFinite(least)));
+  // A line along the bottom says less than a number: such methods are counted in the note.
+  const solving = methods.filter((_, i) => tried[i].some(([cost]) => Number.isFinite(cost)));
+  const traces = (value, start) => {
+    const values = tried.map((pairs) => pairs.map(([cost, least]) => value(cost, least)));
+    const found = values.flat().filter(Number.isFinite);
+    const ends = [start ?? Math.min(...found) / 1.1, Math.max(...found) * 1.1];
+    return solving.map((name, i) => {
+      const own = values[methods.indexOf(name)];
+      return { ...steps(own, own.length, ends), name: plain(name), label: name, mode: "lines", line: { ...lineOf(i), shape: "hv" } };
     });
+  };
   const share = { title: { text: "share of problems" }, range: [0, 1.03] };
-  plot("performance", table.length ? traces((cost, least) => cost / Math.max(least, 1e-12)) : [], { type: "log", title: { text: "cost / least cost of any method" } }, share);
-  plot("data-profile", table.length ? traces((cost) => Math.max(cost, 1e-12)) : [], { type: "log", title: { text: AXIS_LABELS[axis] } }, share);
+  plot("performance", traces((cost, least) => Math.max(cost, 1e-12) / Math.max(least, 1e-12), 1), { type: "log", title: { text: "cost / least cost of any method" } }, share);
+  plot("data-profile", traces((cost) => Math.max(cost, 1e-12)), { type: "log", title: { text: AXIS_LABELS[axis] } }, share);
   $("profile-note").textContent =
-    `${table.length} problems. Left: Dolan & Moré, 2002; right: Moré & Wild, 2009. Where a method ran several times on a problem, its median cost counts.`;
+    `${table.length} problems. ` +
+    (solving.length < methods.length ? `${methods.length - solving.length} of ${methods.length} methods never reach the target. ` : "") +
+    `Left: Dolan & Moré, 2002; right: Moré & Wild, 2009. Where a method ran several times on a problem, its median cost counts.`;
 }
 
 function drawCurves() {

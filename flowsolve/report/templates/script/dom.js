@@ -44,6 +44,7 @@ const css = (name) => getComputedStyle(document.documentElement).getPropertyValu
 // Colours that colour-blind readers can tell apart (Okabe & Ito), then dashes.
 const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8a8a8a"];
 const DASHES = ["solid", "dash", "dot", "dashdot"];
+const DASH_LENGTHS = { solid: "none", dash: "7 4", dot: "2 3", dashdot: "8 3 2 3" };
 const lineOf = (i) => ({ color: COLOURS[i % COLOURS.length], dash: DASHES[Math.floor(i / COLOURS.length) % DASHES.length], width: 2 });
 
 const THEMES = ["auto", "light", "dark"];

@@ -55,8 +55,19 @@ function drawGallery() {
     el("div", { class: "pictures reference" }, ...known.map(([name, number]) => card(name, problem.image, number, null))),
     el("div", { class: errors ? "pictures with-errors" : "pictures" }, ...cards),
   );
+  drawScale(errors);
   $("gallery-note").textContent = `${cards.length} of ${restored.length} restorations of ${problem.image}, ${problem.task} (${problem.detail}).` +
     (model.raw.gallery.left_out ? ` ${model.raw.gallery.left_out} more problems have no pictures here: there was no room.` : "");
+}
+
+// The colours of errors, with the numbers at their ends.
+function drawScale(errors) {
+  const canvas = el("canvas", { width: 256, height: 1, role: "img", "aria-label": "colours of errors, from none to the largest" });
+  const colours = unpack(model.raw.gallery.colours);
+  const line = new ImageData(256, 1);
+  for (let i = 0; i < 256; i++) line.data.set([...colours.subarray(3 * i, 3 * i + 3), 255], 4 * i);
+  canvas.getContext("2d").putImageData(line, 0, 0);
+  $("gallery-scale").replaceChildren(...(errors ? ["0", canvas, `${$("gallery-range").value} mean absolute error`] : []));
 }
 
 function card(strong, text, number, truth) {
@@ -74,14 +85,16 @@ function card(strong, text, number, truth) {
 
 function enlarge(title, number, truth) {
   $("lightbox-title").textContent = title;
-  const views = [el("img", { alt: title, src: `data:image/webp;base64,${model.raw.gallery.pictures[number]}` })];
+  const source = (which) => `data:image/webp;base64,${model.raw.gallery.pictures[which]}`;
+  const views = [["", el("img", { alt: title, src: source(number) })]];
   if (truth !== null) {
-    views.push(el("img", { alt: "truth", src: `data:image/webp;base64,${model.raw.gallery.pictures[truth]}` }));
+    views[0][0] = "restored";
+    views.push(["truth", el("img", { alt: "truth", src: source(truth) })]);
     const canvas = el("canvas", { role: "img", "aria-label": "error" });
     errorMap(canvas, truth, number, Number($("gallery-range").value)).then(zoom);
-    views.push(canvas);
+    views.push([`error, up to ${$("gallery-range").value}`, canvas]);
   }
-  $("lightbox-pictures").replaceChildren(...views);
+  $("lightbox-pictures").replaceChildren(...views.map(([name, view]) => el("figure", {}, view, name ? el("figcaption", {}, name) : null)));
   $("lightbox").showModal();
   picture(number).then((image) => {
     $("lightbox-zoom").value = String(Math.max(1, Math.min(16, Math.floor(360 / image.naturalWidth))));
@@ -92,5 +105,5 @@ function enlarge(title, number, truth) {
 function zoom() {
   const factor = Number($("lightbox-zoom").value);
   $("lightbox-factor").textContent = `${factor}×`;
-  for (const view of $("lightbox-pictures").children) view.style.width = `${factor * (view.naturalWidth ?? view.width)}px`;
+  for (const view of $("lightbox-pictures").querySelectorAll("img, canvas")) view.style.width = `${factor * (view.naturalWidth ?? view.width)}px`;
 }

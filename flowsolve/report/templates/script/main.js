@@ -2,6 +2,9 @@
 
 let model = build(JSON.parse($("report-data").textContent));
 
+// Names that a figure tells apart: more make a legend that is longer than the figure.
+const READABLE = 12;
+
 function draw() {
   drawFilters();
   drawOverview();
@@ -27,6 +30,12 @@ function fillControls() {
   $("colophon").textContent = `flowsolve ${model.raw.version}, ${model.raw.created}`;
 }
 
+// The first way of telling runs apart that does not need more lines than a figure can show.
+function usualKey() {
+  const names = (key) => new Set(model.runs.map((run) => nameOf(run, key))).size;
+  return (KEYS.find(([key]) => names(key) <= READABLE) ?? KEYS[0])[0];
+}
+
 function controls() {
   choices("matrix-metric", METRICS.map(([name, label]) => [name, label]), "psnr", drawOverview);
   choices("matrix-key", KEYS, KEYS[0][0], drawOverview);
@@ -36,9 +45,9 @@ function controls() {
     $("curve-y-log").checked = $("curve-y").value !== "psnr";
     drawCurves();
   });
-  choices("curve-key", KEYS, KEYS[0][0], drawCurves);
+  choices("curve-key", KEYS, usualKey(), drawCurves);
   choices("curve-group", [["means", "mean of each run"], ["images", "each image"]], "means", drawCurves);
-  choices("scatter-key", KEYS, KEYS[0][0], drawScatter);
+  choices("scatter-key", KEYS, usualKey(), drawScatter);
   choices("gallery-sort", [["psnr", "PSNR"], ["order", "order of the runs"]], "psnr", drawGallery);
   choices("gallery-range", ERROR_RANGES, "0.2", drawGallery);
   choices("table-mode", [["runs", "runs"], ["images", "images"]], "runs", drawTable);

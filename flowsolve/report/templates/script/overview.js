@@ -25,11 +25,18 @@ function drawOverview() {
   );
   $("answers").replaceChildren(
     ...model.raw.answers.map(({ question, text }, i) =>
-      el("details", { open: i === 0 }, el("summary", {}, question), el("p", {}, text)),
+      el("details", { open: i === 0 }, el("summary", {}, question), ...text.split("\n").map(answerLine)),
     ),
   );
   $("answers-card").hidden = !model.raw.answers.length;
   drawMatrix(rows);
+}
+
+// A line of an answer: what it is about stands out, how it was found out does not.
+function answerLine(line) {
+  if (line.startsWith("(")) return el("p", { class: "quiet" }, line);
+  const [about, ...rest] = line.split(": ");
+  return rest.length ? el("p", {}, el("strong", {}, `${about}: `), rest.join(": ")) : el("p", {}, line);
 }
 
 function drawMatrix(rows) {

@@ -1,6 +1,8 @@
 // Runs, or each of their images, as a table that sorts, searches and is saved as CSV; one run in detail.
 
 const TEXTS = ["task", "operator", "sigma", "prior", "formulation", "phi", "lam_given", "solver", "start", "seed"];
+// Numbers that most people look for.
+const FIRST = ["psnr", "value", "evaluations", "seconds"];
 const PAGE = 50;
 const order = { column: "psnr", descending: true };
 let page = 0;
@@ -26,7 +28,8 @@ function tableRows() {
 function tableColumns() {
   const differing = TEXTS.filter((name) => new Set(model.runs.map((run) => run.settings[name])).size > 1);
   const extra = $("table-mode").value === "images" ? ["image"] : ["images"];
-  return ["id", ...extra, ...differing, "status", ...Object.keys(model.numbers)];
+  const rest = Object.keys(model.numbers).filter((name) => !FIRST.includes(name));
+  return ["id", ...extra, ...FIRST, ...differing, "status", ...rest];
 }
 
 function drawTable() {
