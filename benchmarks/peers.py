@@ -41,6 +41,8 @@ STARTS = {
 
 OURS: dict[str, tuple[str, dict[str, Any]]] = {
     "flowsolve lbfgs": ("lbfgs", {}),
+    "flowsolve lbfgs, 20 pairs": ("lbfgs", {"history": 20}),
+    "flowsolve lbfgs, no units": ("lbfgs", {"scaling": "none"}),
     "flowsolve nonlinear_cg": ("nonlinear_cg", {}),
     "flowsolve gradient_descent": ("gradient_descent", {}),
     "flowsolve forward_backward": ("forward_backward", {}),

@@ -15,22 +15,19 @@ from typing import Any
 
 import torch
 
-from ..errors import UnsupportedError
-from ..objectives import Analysis, Synthesis
+from ..objectives import Synthesis
 from ..objectives.base import Evaluation, Objective, sum_squares
-from .base import (
-    Solver,
-    State,
-    inner_solver,
-    register_solver,
-    require_choice,
-    require_positive,
-    solvers_taking,
-    zeros,
+from .base import Solver, State, inner_solver, register_solver, require_choice, require_positive, zeros
+from .two_spaces import (
+    IMAGES,
+    LATENTS,
+    SIDES,
+    both_spaces,
+    cross,
+    own_space,
+    promising_space,
+    there_and_back,
 )
-
-IMAGES, LATENTS = 0, 1
-SIDES = ("images", "latents")
 
 
 @dataclass
@@ -47,8 +44,6 @@ class HybridState(State):
         Whether it is there on trial.
     rates : torch.Tensor, shape (N, 2), float64
         Decrease of F per evaluation when each space was last judged.
-    reference : torch.Tensor, shape (N,), float64
-        Rate at the last decision between the spaces.
     taken : torch.Tensor, shape (N,), int64
         Iterations since the last judgement; -1 where the space is still to be entered.
     mark : torch.Tensor, shape (N, 2), float64
@@ -65,7 +60,6 @@ class HybridState(State):
     space: torch.Tensor
     probing: torch.Tensor
     rates: torch.Tensor
-    reference: torch.Tensor
     taken: torch.Tensor
     mark: torch.Tensor
     due: torch.Tensor
@@ -92,26 +86,29 @@ class HybridState(State):
 class Hybrid(Solver):
     """Hybrid: L-BFGS over images and over latents in turn, on one F that never rises.
 
-    Every image starts in the space `first`. Where its rate, the decrease of F per evaluation over `window`
-    iterations, has halved since the last decision, it tries the other space for `probe` iterations, half as
-    many if they bring less than a tenth of that rate. If the rate is higher there it stays; else it goes on
+    Every image starts in the space `first`. Where progress stalls, so that `probe` evaluations would lower F
+    by less than the share `stall` of |F|, it tries the other space for as many evaluations as would, up to
+    twice `probe`. Once the rate, the decrease of F per evaluation, is higher there it stays; else it goes on
     from where it left, as if nothing had been tried, and waits four to sixteen times as long before it tries
-    again.
+    again. No trial starts when less than twice `probe` evaluations are left of the limit of the run.
 
     Parameters
     ----------
     inner : str, Solver or mapping
         Solver of both spaces: a name, a solver, or ``{"name": ..., "options": {...}}``.
-    window, probe : int
-        Iterations over which the rate is taken, and iterations of a trial.
+    window : int
+        Iterations over which the rate is taken.
+    probe : int
+        Evaluations a trial takes: L-BFGS enters a space without memory, and is slow in the first of them.
     patience : int
         Evaluations before the first trial, and between the first and the next.
     memory : {"empty", "keep"}
         Whether the inner solver starts anew when a space is entered again, or goes on with what it had learnt
         elsewhere: that saves an evaluation, but may cost a line search many.
     first : {"auto", "images", "latents"}
-        Space of the first iterations. ``auto`` takes images, where F falls faster at first, but for ``nll``
-        of a flow with additive couplings: its log-determinant falls steadily over latents, less over images.
+        Space of the first iterations; for ``auto`` see `promising_space`.
+    stall : float
+        Share of |F| that a trial may cost: what as many evaluations would have brought without it.
 
     Raises
     ------
@@ -125,14 +122,15 @@ class Hybrid(Solver):
 
     inner: str | Solver | Mapping[str, Any] = "lbfgs"
     window: int = 10
-    probe: int = 5
+    probe: int = 25
     patience: int = 40
     memory: str = "empty"
     first: str = "auto"
+    stall: float = 0.01
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inner", inner_solver(self.inner))
-        for name in ("window", "probe", "patience"):
+        for name in ("window", "probe", "patience", "stall"):
             require_positive(name, getattr(self, name))
         require_choice("memory", self.memory, ("empty", "keep"))
         require_choice("first", self.first, ("auto", *SIDES))
@@ -149,43 +147,64 @@ class Hybrid(Solver):
 
     def init(self, objective: Objective, u: torch.Tensor) -> HybridState:
         """Start the inner solver in the first space; the other is entered when it is tried."""
-        sides, own = both_spaces(objective), own_space(objective)
-        first = first_space(objective) if self.first == "auto" else SIDES.index(self.first)
-        at = self.solver.init(sides[first], u if first == own else _cross(objective, u, own))
-        if first != own and not torch.isfinite(at.evaluation.value).all():
-            # The start cannot be carried across: the flow's inverse overflows there.
-            first, at = own, self.solver.init(sides[own], u)
-        blank = _blank(at, (len(u), *sides[1 - first].variable_shape))
-        n, device = len(u), u.device
-        visited = torch.zeros(n, 2, dtype=torch.bool, device=device)
-        visited[:, first] = True
+        sides, own, n = both_spaces(objective), own_space(objective), len(u)
+        space = promising_space(objective)
+        if self.first != "auto":
+            space = torch.full_like(space, SIDES.index(self.first))
+        if (space != own).any():
+            away = (space != own).nonzero()[:, 0]
+            # Where the start cannot be carried across, as the flow overflows, its own space comes first.
+            sound = there_and_back(objective.select(away), u[away], own)[1]
+            space[away[~sound]] = own
+        images, latents = self._start(sides, u, own, space)
+        at = _pick(space, images.evaluation, latents.evaluation)
         if own == LATENTS:
             objective.count("D")
         return HybridState(
             u.clone(),
-            dataclasses.replace(at.evaluation.clone(), grad=None, image=objective.image(u).clone()),
+            dataclasses.replace(at, image=objective.image(u).clone()),
             zeros(u),
-            at.grad_norm.clone(),
+            torch.where(space == IMAGES, images.grad_norm, latents.grad_norm),
             zeros(u).bool(),
-            images=at if first == IMAGES else blank,
-            latents=at if first == LATENTS else blank,
-            space=torch.full((n,), first, dtype=torch.int64, device=device),
+            images=images,
+            latents=latents,
+            space=space,
             probing=zeros(u).bool(),
             rates=zeros(u)[:, None].repeat(1, 2),
-            reference=torch.full_like(zeros(u), torch.inf),
             taken=zeros(u).long(),
-            mark=_now(objective, at.evaluation.value),
+            mark=_now(objective, at.value),
             due=torch.full_like(zeros(u), self.patience),
             gap=torch.full_like(zeros(u), self.patience),
-            visited=visited,
-            stuck=torch.zeros_like(visited),
+            visited=torch.stack([space == IMAGES, space == LATENTS], 1),
+            stuck=torch.zeros(n, 2, dtype=torch.bool, device=u.device),
         )
+
+    def _start(
+        self, sides: tuple[Objective, Objective], u: torch.Tensor, own: int, space: torch.Tensor
+    ) -> tuple[State, State]:
+        """Return the inner solver's states over images and over latents, each image started in its space."""
+        n, started = len(u), dict[int, State]()
+        for which in (IMAGES, LATENTS):
+            index = (space == which).nonzero()[:, 0]
+            if len(index) == 0:
+                continue
+            part = sides[which] if len(index) == n else sides[which].select(index)
+            state = self.solver.init(part, u[index] if which == own else cross(part, u[index], own))
+            if len(index) < n:
+                rows = torch.zeros_like(space)
+                rows[index] = torch.arange(len(index), device=u.device)
+                state = state.select(rows)
+            started[which] = state
+        for which in (IMAGES, LATENTS):
+            if which not in started:
+                started[which] = _blank(started[1 - which], (n, *sides[which].variable_shape))
+        return started[IMAGES], started[LATENTS]
 
     def step(self, objective: Objective, state: State) -> HybridState:
         """Take one step of the inner solver, each image in its space."""
         assert isinstance(state, HybridState)
         sides = both_spaces(objective)
-        self._enter(sides, state)
+        self._enter(sides, state, own_space(objective))
         for space in (IMAGES, LATENTS):
             index = (state.space == space).nonzero()[:, 0]
             if len(index) == 0:
@@ -198,7 +217,7 @@ class Hybrid(Solver):
                 side.put(index, self.solver.step(sides[space].select(index), side.select(index)))
         return self._judge(objective, state)
 
-    def _enter(self, sides: tuple[Objective, Objective], state: HybridState) -> None:
+    def _enter(self, sides: tuple[Objective, Objective], state: HybridState, own: int) -> None:
         """Take the images that are to try another space over to it, in place."""
         for space in (IMAGES, LATENTS):
             for known in (False, True):
@@ -207,7 +226,8 @@ class Hybrid(Solver):
                 if len(index) == 0:
                     continue
                 here, part = state.sides()[space], sides[space].select(index)
-                u = _cross(part, state.sides()[1 - space].u[index], 1 - space)
+                # The lowest point so far is kept in the objective's own space: no pass leads back to it.
+                u = state.u[index].clone() if space == own else cross(part, state.u[index], own)
                 if known and self.memory == "keep":
                     evaluation = part.evaluate(u)
                     assert evaluation.grad is not None
@@ -224,35 +244,36 @@ class Hybrid(Solver):
         rows, other = torch.arange(len(state.u), device=state.u.device), 1 - state.space
         here = _pick(state.space, state.images.evaluation, state.latents.evaluation)
         lower = torch.isfinite(here.value) & (here.value < state.evaluation.value)
-        u, evaluation = self._follow(objective, state, here, lower)
-        now, taken, failed = _now(objective, here.value), state.taken + 1, state.chosen("failed")
-        judged = failed | (taken >= torch.where(state.probing, self.probe, self.window))
-        # A trial whose searches fail must not eat the budget.
-        judged |= state.probing & (now[:, 1] >= state.due)
+        u, evaluation, lower, astray = self._follow(objective, state, here, lower)
+        now, taken, failed = _now(objective, here.value), state.taken + 1, state.chosen("failed") | astray
+        judged = failed | (taken >= self.window)
         rate = (state.mark[:, 0] - now[:, 0]) / (now[:, 1] - state.mark[:, 1]).clamp(min=1)
         rate = torch.where(failed | ~torch.isfinite(rate), 0.0, rate.clamp(min=0))
         home = state.rates[rows, other]
-        # The first steps of a trial are without memory: its later half says what the space is good for,
-        # unless next to nothing has happened by then.
-        half = state.probing & (taken == self.probe // 2)
-        hopeless = half & (rate < home / 10)
-        judged, half = judged | hopeless, half & ~hopeless
         rates = state.rates.clone()
         rates[rows[judged], state.space[judged]] = rate[judged]
 
         stuck = torch.where(lower[:, None], False, state.stuck)
         stuck[rows, state.space] |= judged & (rate == 0)
         won = judged & state.probing & (rate > home)
-        lost = judged & state.probing & ~won
-        slow = stuck[rows, state.space] | ((now[:, 1] >= state.due) & (rate < state.reference / 2))
-        tries = judged & ~state.probing & slow & ~stuck[rows, other]
+        # What has no memory yet may be slow at first: a trial goes on for as long as it may cost. One whose
+        # searches fail must not eat the budget.
+        over = failed | (now[:, 1] >= state.due)
+        lost = state.probing & over & ~won
+        allowed = self.stall * here.value.abs() / rate
+        idle = (now[:, 1] >= state.due) & (allowed >= self.probe)
+        if objective.tally.limit is not None:
+            # What would be learnt near the end could not be used.
+            idle &= objective.tally.limit - now[:, 1] >= 2 * self.probe
+        tries = judged & ~state.probing & (stuck[rows, state.space] | idle) & ~stuck[rows, other]
         worse = (home / rate.clamp(min=1e-300)).clamp(4, 16)
         gap = torch.where(won, self.patience, torch.where(lost, worse * state.gap, state.gap))
-        mark = torch.where(((judged & ~lost) | half)[:, None], now, state.mark)
+        mark = torch.where((judged & ~lost)[:, None], now, state.mark)
         mark[lost, 0] = self._value_at(state, other)[lost]
         mark[lost, 1] = now[lost, 1]
         due = torch.where(won | lost, now[:, 1] + gap, state.due)
-        due = torch.where(tries, now[:, 1] + 3 * self.probe, due)
+        longest = allowed.nan_to_num(2 * self.probe).clamp(self.probe, 2 * self.probe)
+        due = torch.where(tries, now[:, 1] + longest, due)
         return HybridState(
             u,
             evaluation,
@@ -262,10 +283,9 @@ class Hybrid(Solver):
             images=state.images,
             latents=state.latents,
             space=torch.where(tries | lost, other, state.space),
-            probing=(state.probing & ~judged) | tries,
+            probing=(state.probing & ~(won | lost)) | tries,
             rates=rates,
-            reference=torch.where(won, rate, torch.where(lost, home, state.reference)),
-            taken=torch.where(tries, -1, torch.where(judged, 0, taken)),
+            taken=torch.where(tries, -1, torch.where(judged | lost, 0, taken)),
             mark=mark,
             due=due,
             gap=gap,
@@ -281,63 +301,29 @@ class Hybrid(Solver):
 
     def _follow(
         self, objective: Objective, state: HybridState, here: Evaluation, lower: torch.Tensor
-    ) -> tuple[torch.Tensor, Evaluation]:
-        """Return the objective's own variable and evaluation, where lower those of the inner solvers."""
+    ) -> tuple[torch.Tensor, Evaluation, torch.Tensor, torch.Tensor]:
+        """Return the objective's own variable and evaluation, where lower those of the inner solvers.
+
+        Also which images have them, and which were to but cannot, as the flow does not lead back to where
+        they are: what is lower there may not be so here.
+        """
         own = own_space(objective)
         u, evaluation = state.u.clone(), state.evaluation.clone()
+        astray = torch.zeros_like(lower)
+        away = (lower & (state.space != own)).nonzero()[:, 0]
+        if len(away):
+            there = state.sides()[1 - own].u[away]
+            mapped, same = there_and_back(objective.select(away), there, 1 - own)
+            u[away[same]] = mapped[same]
+            astray[away[~same]] = True
+            lower = lower & ~astray
         evaluation.put(lower, here.select(lower))
-        same, away = lower & (state.space == own), (lower & (state.space != own)).nonzero()[:, 0]
-        u[same] = state.sides()[own].u[same]
-        if len(away) == 0:
-            return u, evaluation
-        if own == IMAGES:
-            u[away] = evaluation.image[away]
-        else:
-            part = objective.select(away)
-            assert isinstance(part, Synthesis)
-            u[away] = _cross(part, evaluation.image[away], IMAGES)
-            evaluation.image[away] = part._put_back(evaluation.image[away])
-        return u, evaluation
-
-
-def first_space(objective: Objective) -> int:
-    """Return the space in which F falls faster from the start."""
-    additive = objective.prior.config.coupling == "additive"
-    return LATENTS if objective.phi == "nll" and additive else IMAGES
-
-
-def own_space(objective: Objective) -> int:
-    """Return the space of the objective's own variable."""
-    return LATENTS if isinstance(objective, Synthesis) else IMAGES
-
-
-def both_spaces(objective: Objective) -> tuple[Objective, Objective]:
-    """Return the analysis and the synthesis objective of the same F, one of which is `objective`.
-
-    Raises
-    ------
-    UnsupportedError
-        If there are no two formulations of the same F.
-    """
-    who = "hybrid: goes between images and latents on one F"
-    objective.require_smooth("hybrid")
-    if objective.constrained:
-        raise UnsupportedError(
-            f"{who}, but the hard constraint Ax = y (sigma = 0 with lam='map') exists over images only; "
-            f"give a number for lam, or use one of {', '.join(solvers_taking('constraint'))}"
-        )
-    try:
-        other = objective.counterpart()
-    except UnsupportedError as error:
-        raise UnsupportedError(f"{who}; {error}") from None
-    return (objective, other) if isinstance(objective, Analysis) else (other, objective)
-
-
-def _cross(objective: Objective, u: torch.Tensor, space: int) -> torch.Tensor:
-    """Return what stands in the other space for the variable u of `space`."""
-    with torch.no_grad():
-        objective.count("E" if space == IMAGES else "D")
-        return objective.prior.encode(u) if space == IMAGES else objective.prior.decode(u)
+        at_home = lower & (state.space == own)
+        u[at_home] = state.sides()[own].u[at_home]
+        away = (lower & (state.space != own)).nonzero()[:, 0]
+        if len(away) and isinstance(objective, Synthesis):
+            evaluation.image[away] = objective.select(away)._put_back(evaluation.image[away])
+        return u, evaluation, lower, astray
 
 
 def _spent(objective: Objective, like: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 
+from ..errors import ArgumentError
 from ..objectives.base import Objective, inner, per_image, sum_squares
 from ..objectives.scaling import level_scaling
 from .base import State, register_solver, require_choice, require_count
@@ -55,8 +56,8 @@ class LBFGS(DescentSolver):
 
     Parameters
     ----------
-    history : int
-        Number m of pairs kept for each image.
+    history : int or "auto"
+        Number m of pairs kept for each image. ``auto`` is `usual_history`.
     scaling : {"auto", "none", "levels", "spectral"}
         Units to work in. Over images ``spectral`` weighs cosine frequencies by the root of the spectrum of
         photographs (`flowsolve.solvers.units.root_spectrum`): F falls faster, and images get better as soon.
@@ -75,17 +76,21 @@ class LBFGS(DescentSolver):
     state_type: ClassVar[type[State]] = LBFGSState
     offers: ClassVar[tuple[str, ...]] = ("direction", "length", "radius")
 
-    history: int = 20
+    history: int | str = "auto"
     scaling: str = "auto"
 
     def check(self) -> None:
         """Check the options."""
-        require_count("history", self.history)
+        if isinstance(self.history, str) and self.history != "auto":
+            raise ArgumentError("history", repr(self.history), "an integer >= 1 or 'auto'")
+        if not isinstance(self.history, str):
+            require_count("history", self.history)
         require_choice("scaling", self.scaling, tuple(SCALINGS))
 
     def start(self, objective: Objective, state: DescentState) -> LBFGSState:
         """Start with an empty memory, in the units that are asked for."""
-        memory = PairMemory.empty(state.u, self.history)
+        history = usual_history(state.u) if isinstance(self.history, str) else self.history
+        memory = PairMemory.empty(state.u, history)
         return LBFGSState(**vars(state), **vars(memory), scale=self._scale(objective, state.u))
 
     def propose(self, objective: Objective, state: LBFGSState) -> Proposal:
@@ -148,3 +153,12 @@ class LBFGS(DescentSolver):
         elif kind == "levels":
             weights = level_scaling(objective, u)
         return (torch.ones_like(u).flatten(1) if weights is None else weights)[:, None]
+
+
+def usual_history(u: torch.Tensor) -> int:
+    """Return how many pairs are kept for each image of the batch u: 100, fewer where they need over 32 MiB.
+
+    But at least 20. The more there are the lower F gets, as a flow bends differently in many directions.
+    """
+    pair = 2 * u[0].numel() * u.element_size()
+    return max(20, min(100, 2**25 // pair))

@@ -45,37 +45,35 @@ class PairMemory:
         )
 
     def multiply(self, v: torch.Tensor) -> torch.Tensor:
-        """Return H v, of the shape of v (N, ...): the two-loop recursion of Nocedal & Wright, algorithm 7.4.
+        """Return H v, of the shape of v (N, ...); without pairs H is the identity.
 
-        Without pairs H is the identity.
+        Both loops of Nocedal & Wright, algorithm 7.4, are triangular systems in the inner products ⟨sᵢ, yⱼ⟩
+        (Byrd, Nocedal & Schnabel, "Representations of quasi-Newton matrices", Mathematical Programming 1994),
+        solved at once, so that many pairs cost little more than reading them.
         """
-        m, rows = self.pairs.shape[1] // 2, torch.arange(len(v), device=v.device)
-        flat = v.flatten(1)
+        longest, flat = int(self.used.max()) if len(v) else 0, v.flatten(1)
+        if longest == 0:
+            return v.clone()
+        m, rows = self.pairs.shape[1] // 2, torch.arange(len(v), device=v.device)[:, None]
+        age = torch.arange(longest, 0, -1, device=v.device)
+        valid = age <= self.used[:, None]
+        s = (self.head[:, None] - age) % m
         against = torch.bmm(self.pairs, flat[:, :, None])[:, :, 0].double()
-        # Coefficients over the pairs; that of v itself is kept apart.
+        s_v, y_v = (torch.where(valid, against[rows, at], 0.0) for at in (s, s + m))
+        both = valid[:, :, None] & valid[:, None, :]
+        upper = torch.where(both, self.gram[rows[:, :, None], s[:, :, None], (s + m)[:, None, :]], 0.0).triu()
+        y_y = torch.where(both, self.gram[rows[:, :, None], (s + m)[:, :, None], (s + m)[:, None, :]], 0.0)
+        curvature = upper.diagonal(dim1=1, dim2=2).clone()
+        gamma = torch.where(self.used > 0, curvature[:, -1] / y_y[:, -1, -1], 1.0)[:, None]
+        # What is not a pair stands as the identity: it has coefficient 0 and touches no other.
+        upper.diagonal(dim1=1, dim2=2).add_((~valid).double())
+        alpha = torch.linalg.solve_triangular(upper, s_v[:, :, None], upper=True)
+        remainder = y_v - torch.bmm(y_y, alpha)[:, :, 0]
+        along = curvature * alpha[:, :, 0] - gamma * remainder
+        of_s = torch.linalg.solve_triangular(upper.mT, along[:, :, None], upper=False)[:, :, 0]
         c = torch.zeros_like(against)
-        c_v = torch.ones(len(v), dtype=torch.float64, device=v.device)
-        alphas = []
-        longest = int(self.used.max()) if len(v) else 0
-        for back in range(1, longest + 1):
-            s = (self.head - back) % m
-            valid = back <= self.used
-            along = (c * self.gram[rows, s]).sum(1) + c_v * against[rows, s]
-            alpha = torch.where(valid, along / self.gram[rows, s, s + m], 0.0)
-            c[rows, s + m] -= alpha
-            alphas.append(alpha)
-        if longest:
-            last = (self.head - 1) % m
-            gamma = self.gram[rows, last, last + m] / self.gram[rows, last + m, last + m]
-            gamma = torch.where(self.used > 0, gamma, 1.0)
-            c, c_v = c * gamma[:, None], c_v * gamma
-        for back in range(longest, 0, -1):
-            s = (self.head - back) % m
-            valid = back <= self.used
-            along = (c * self.gram[rows, s + m]).sum(1) + c_v * against[rows, s + m]
-            beta = torch.where(valid, along / self.gram[rows, s, s + m], 0.0)
-            c[rows, s] += alphas[back - 1] - beta
-        product = torch.bmm(c[:, None].to(flat.dtype), self.pairs)[:, 0] + c_v[:, None].to(flat.dtype) * flat
+        c[rows, s], c[rows, s + m] = of_s, -gamma * alpha[:, :, 0]
+        product = torch.bmm(c[:, None].to(flat.dtype), self.pairs)[:, 0] + gamma.to(flat.dtype) * flat
         return product.reshape(v.shape)
 
     def remember(self, s: torch.Tensor, y: torch.Tensor) -> None:

@@ -30,7 +30,7 @@ def test_record_has_all_groups_and_the_same_trace(objective, tmp_path):
         assert file["final/status"][()].tolist() == [b"max_iter"] * 3
         np.testing.assert_array_equal(file["problem/y"], objective.problem.y.numpy())
         config = json.loads(file["config"].attrs["json"])
-    assert config["solver"]["name"] == "lbfgs" and config["solver"]["options"]["history"] == 20
+    assert config["solver"]["name"] == "lbfgs" and config["solver"]["options"]["history"] == "auto"
     assert config["initialiser"] == {"name": "zeros", "seed": 5}
     assert config["prior"] == {
         "name": "tiny",

@@ -6,18 +6,13 @@ from flowsolve.solvers.conformance import SolverConformance, assert_conforms, ch
 from flowsolve.solvers.conformance_problems import BREAKS_AT, FORMULATIONS, make_objective
 from flowsolve.solvers.searches import registry as searches
 
-FAULTS_IN_BOTH_SPACES = pytest.mark.xfail(
-    reason="where the flow jumps or overflows, F of an iterate is not the same in both spaces", strict=True
-)
-
 
 def marked(name):
-    """Return the name, marked where its second-order products take a while, or where it is known to fail."""
-    marks = [pytest.mark.slow] if name.startswith("scipy:") else []
-    return pytest.param(name, marks=[*marks, FAULTS_IN_BOTH_SPACES] if name == "hybrid" else marks)
+    """Return the name, marked where its second-order products take a while."""
+    return pytest.param(name, marks=[pytest.mark.slow] if name.startswith("scipy:") else [])
 
 
-@pytest.mark.parametrize("name", map(marked, sorted(registry)))
+@pytest.mark.parametrize("name", [marked(name) for name in sorted(registry)])
 def test_every_registered_solver_conforms(name):
     assert_conforms(name)
 

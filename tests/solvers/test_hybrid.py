@@ -17,7 +17,7 @@ from flowsolve.solvers import LBFGS, Hybrid
 from flowsolve.solvers.hybrid import IMAGES, LATENTS, both_spaces
 
 FORMULATIONS = (fs.Analysis, fs.Synthesis)
-QUICK = {"window": 4, "probe": 3, "patience": 6}
+QUICK = {"window": 4, "probe": 3, "patience": 6, "stall": 10.0}
 
 
 @pytest.mark.parametrize("phi", ["latent", "nll", "typical"])
@@ -73,6 +73,28 @@ def test_images_of_a_batch_choose_for_themselves_as_they_would_alone(tiny_prior)
         np.testing.assert_array_equal(alone.trace["space"][:, 0], space[:, i])
         np.testing.assert_allclose(alone.value[0], together.value[i], rtol=1e-7)
         assert alone.counts["evaluations"][0] == together.counts["evaluations"][i]
+
+
+def test_images_of_a_batch_start_in_different_spaces_as_they_would_alone(tiny_prior):
+    kept = (torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0)) > 0.7).double()
+    kept[1] = 1 - kept[1]
+    problem = make_problem(ops.Mask(kept.expand(3, 3, 8, 8).clone(), dim_shape=(3, 8, 8)))
+    options = {"max_iter": 12, "rtol": None, **QUICK}
+    together = fs.solve(fs.Synthesis(problem, tiny_prior, phi="nll"), "hybrid", **options)
+    space = together.trace["space"]
+    assert space[0].tolist() == [LATENTS, IMAGES, LATENTS]
+    for i in range(3):
+        alone = fs.solve(fs.Synthesis(problem.select([i]), tiny_prior, phi="nll"), "hybrid", **options)
+        np.testing.assert_array_equal(alone.trace["space"][:, 0], space[:, i])
+        np.testing.assert_allclose(alone.trace["value"][:, 0], together.trace["value"][:, i], rtol=1e-9)
+
+
+def test_no_trial_starts_that_could_not_pay_before_the_limit(tiny_prior, problem):
+    objective = fs.Analysis(problem, tiny_prior, phi="latent")
+    options = {"max_iter": None, "rtol": None, **QUICK, "probe": 10}
+    short, long = (fs.solve(objective, "hybrid", max_evaluations=n, **options) for n in (25, 60))
+    assert (short.trace["space"] == IMAGES).all()
+    assert (long.trace["space"] == LATENTS).any()
 
 
 def test_it_ends_where_neither_space_has_a_step_left(tiny_prior, problem):

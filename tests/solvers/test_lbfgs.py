@@ -7,6 +7,7 @@ from scipy.optimize import minimize
 import flowsolve as fs
 from flowsolve.objectives import Evaluation
 from flowsolve.solvers import LBFGS
+from flowsolve.solvers.lbfgs import usual_history
 from flowsolve.solvers.units import Units, root_spectrum
 
 
@@ -128,8 +129,35 @@ def test_a_ring_smaller_than_the_run_keeps_the_latest_pairs(history, quadratic):
         assert state.head.tolist() == [k % history] * 3
 
 
+def test_the_usual_memory_is_bounded_for_large_images():
+    sizes = {64: 100, 128: 85, 256: 21, 1024: 20}
+    for side, pairs in sizes.items():
+        assert usual_history(torch.empty(1, 3, 1, 1).expand(1, 3, side, side)) == pairs
+    assert usual_history(torch.empty(2, 128 * 128 * 3, dtype=torch.float64)) == 42
+
+
+def test_products_do_not_depend_on_the_batch_nor_on_what_was_forgotten(quadratic):
+    solver = LBFGS(history=4)
+    state = solver.init(quadratic, torch.ones(3, 20, dtype=torch.float64))
+    for _ in range(6):
+        state = solver.step(quadratic, state)
+    state.used[:] = torch.tensor([0, 2, 4])
+    grad = state.evaluation.grad
+    together = state.curvature.multiply(grad)
+    torch.testing.assert_close(together[0], grad[0])
+    for i in range(3):
+        alone = state.select(torch.tensor([i])).curvature.multiply(grad[i : i + 1])
+        torch.testing.assert_close(alone[0], together[i], rtol=1e-12, atol=1e-14)
+    forgotten = state.select(torch.tensor([1]))
+    for back in (3, 4):
+        forgotten.pairs[0, (forgotten.head[0] - back) % 4] = 7.0
+        forgotten.gram[0, (forgotten.head[0] - back) % 4] = 7.0
+    again = forgotten.curvature.multiply(grad[1:2])[0]
+    torch.testing.assert_close(again, together[1], rtol=1e-12, atol=1e-14)
+
+
 def test_a_failed_search_empties_the_memory_before_giving_up(quadratic):
-    solver = LBFGS(max_trials=1)
+    solver = LBFGS(history=20, max_trials=1)
     state = solver.init(quadratic, torch.ones(3, 20, dtype=torch.float64))
     state = solver.step(quadratic, state)
     assert (state.used > 0).any()

@@ -1,0 +1,88 @@
+"""Images and latents as two spaces of one objective: its formulation in each, and the way between them."""
+
+from __future__ import annotations
+
+import torch
+
+from ..errors import UnsupportedError
+from ..objectives import Analysis, Synthesis
+from ..objectives.base import Objective, sum_squares
+from .base import solvers_taking
+
+IMAGES, LATENTS = 0, 1
+SIDES = ("images", "latents")
+
+
+def own_space(objective: Objective) -> int:
+    """Return the space of the objective's own variable."""
+    return LATENTS if isinstance(objective, Synthesis) else IMAGES
+
+
+def both_spaces(objective: Objective) -> tuple[Objective, Objective]:
+    """Return the analysis and the synthesis objective of the same F, one of which is `objective`.
+
+    Raises
+    ------
+    UnsupportedError
+        If there are no two formulations of the same F.
+    """
+    who = "hybrid: goes between images and latents on one F"
+    objective.require_smooth("hybrid")
+    if objective.constrained:
+        raise UnsupportedError(
+            f"{who}, but the hard constraint Ax = y (sigma = 0 with lam='map') exists over images only; "
+            f"give a number for lam, or use one of {', '.join(solvers_taking('constraint'))}"
+        )
+    try:
+        other = objective.counterpart()
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{who}; {error}") from None
+    return (objective, other) if isinstance(objective, Analysis) else (other, objective)
+
+
+def cross(objective: Objective, u: torch.Tensor, space: int) -> torch.Tensor:
+    """Return what stands in the other space for the variable u of `space`."""
+    with torch.no_grad():
+        objective.count("E" if space == IMAGES else "D")
+        return objective.prior.encode(u) if space == IMAGES else objective.prior.decode(u)
+
+
+def there_and_back(objective: Objective, u: torch.Tensor, space: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what stands in the other space for the variable u of `space`, and where it leads back to u.
+
+    Where a flow overflows, or is not continuous, it does not, and F is not the same in both spaces.
+    """
+    other = cross(objective, u, space)
+    error = sum_squares(cross(objective, other, 1 - space) - u)
+    scale = sum_squares(u) + u[0].numel()
+    return other, error.sqrt() <= torch.finfo(u.dtype).eps ** 0.5 * scale.sqrt()
+
+
+def promising_space(objective: Objective) -> torch.Tensor:
+    """Return the space in which F of each image is expected to get lower from z = 0, shape (N,), int64.
+
+    F falls faster over images at first, and for ``latent`` it stays ahead. The log-determinant of a flow with
+    additive couplings, though, falls steadily over latents, less over images: for its ``nll`` latents are the
+    better space, unless the data term bends alike in most directions of an image (`measured_share`).
+    """
+    n, device = len(objective), objective.problem.y.device
+    if objective.phi != "nll" or objective.prior.config.coupling != "additive":
+        return torch.full((n,), IMAGES, dtype=torch.int64, device=device)
+    return torch.where(measured_share(objective) < 0.5, LATENTS, IMAGES)
+
+
+def measured_share(objective: Objective) -> torch.Tensor:
+    """Return (tr AᵀA)² / (n tr (AᵀA)²) for images of n values, shape (N,): for a mask the share it keeps.
+
+    It is the participation ratio of the eigenvalues of AᵀA: 1 if all are alike, r / n if r are and the rest
+    vanish. Both traces are estimates from one vector of random signs (Hutchinson, "A stochastic estimator of
+    the trace of the influence matrix for Laplacian smoothing splines", Communications in Statistics 1990).
+    """
+    operator, like = objective.problem.operator, objective.problem.y
+    generator = torch.Generator().manual_seed(0)
+    signs = 2.0 * torch.randint(0, 2, (1, *objective.shape), generator=generator) - 1
+    signs = signs.to(like).expand(len(objective), *objective.shape)
+    objective.count("A", "AT")
+    measured = operator.apply(signs)
+    trace, trace_of_square = sum_squares(measured), sum_squares(operator.adjoint(measured))
+    return trace.square() / (signs[0].numel() * trace_of_square)
