@@ -71,14 +71,18 @@ def stops(
 ) -> tuple[dict[str, Any], str]:
     """Return, for each task and way, mean PSNR in dB under each rule; and the best of each task.
 
-    What `known`, an earlier result, has of as many images and evaluations is taken from there.
+    What `known`, an earlier result, has of as many images and evaluations is taken from there, tasks included
+    that are not asked for.
     """
     same = known.get("images") == len(x) and known.get("budget", budget) == budget
     results: dict[str, Any] = {"budget": budget}
     rows, best = [], []
-    for task in tasks:
+    others = [task for task in FACE_TASKS if same and task in known and task not in tasks]
+    for task in [*tasks, *others]:
         found = {}
         for way in WAYS:
+            if task in others and way.title not in known[task]:
+                continue
             earlier = known.get(task, {}).get(way.title) if same else None
             found[way.title] = earlier or {
                 r: psnr.tolist() for r, psnr in _rules(task, way, x, budget).items()

@@ -57,12 +57,16 @@ class Analysis(Objective):
         **options: Any,
     ) -> None:
         super().__init__(problem, prior, **options)
-        given = {"deviation": smoothing, "draws": draws}
-        given = {name: value for name, value in given.items() if value is not None}
-        if given and self.phi != SMOOTHED:
-            name = "smoothing" if "deviation" in given else "draws"
-            raise ArgumentError(name, f"a value with phi={self.phi!r}", f"phi={SMOOTHED!r} only")
-        self.smoothing = Smoothing(**given) if self.phi == SMOOTHED else None
+        if self.phi != SMOOTHED:
+            for name, value in (("smoothing", smoothing), ("draws", draws)):
+                if value is not None:
+                    raise ArgumentError(name, f"a value with phi={self.phi!r}", f"phi={SMOOTHED!r} only")
+        self.smoothing: Smoothing | None = None
+        if self.phi == SMOOTHED:
+            self.smoothing = Smoothing(
+                Smoothing.deviation if smoothing is None else smoothing,
+                Smoothing.draws if draws is None else draws,
+            )
 
     def options(self) -> dict[str, Any]:
         """Return the smoothing, where there is one."""
