@@ -142,7 +142,8 @@ def command(request: Request, chosen: Candidate, max_iter: int) -> str:
         if name == "images" or (value == usual[name] and name not in told):
             continue
         option = "--" + name.replace("_", "-")
-        words += [option] if value is True else [option, str(value)]
+        for part in value if isinstance(value, tuple) else (value,):
+            words += [option] if part is True else [option, str(part)]
     return shlex.join(words)
 
 

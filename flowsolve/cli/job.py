@@ -19,6 +19,7 @@ from ..objectives import FORMULATIONS, Objective
 from ..problem import InverseProblem
 from ..result import Result
 from ..solvers import Continuation, Solver, make_solver
+from .key_values import parse_options
 
 if TYPE_CHECKING:
     from .pipeline import Request
@@ -73,7 +74,7 @@ def make_job(request: Request, task: tasks.Task, problem: InverseProblem, prior:
     objective = formulation(problem, prior, phi=request.phi, lam="map" if searched else lam)
     name = task.starts[request.formulation] if request.init is None else request.init
     start = _start(name, objective, request.seed)
-    solver = make_solver(request.solver, **request.solver_options)
+    solver = make_solver(request.solver, **parse_options(request.option))
     if searched:
         objective = discrepancy(objective, solver, start, **limits).objective
     factors = continuation_factors(request.continuation)
@@ -95,22 +96,21 @@ def make_job(request: Request, task: tasks.Task, problem: InverseProblem, prior:
 def check_job(request: Request) -> None:
     """Check what needs neither the prior nor the images."""
     checked_lam(request.lam)
-    make_solver(request.solver, **request.solver_options)
+    make_solver(request.solver, **parse_options(request.option))
     factors = continuation_factors(request.continuation)
     if factors is not None:
         Continuation(factors=factors)
     if request.preset is None:
         return
     presets.registry.get(request.preset, "preset").protocol(preset_task(request), request.formulation)
-    default = {f.name: f.default for f in dataclasses.fields(request)} | {"solver_options": {}}
-    decided = ["phi", "lam", "solver", "solver_options", "init", "restarts", "continuation"]
+    default = {f.name: f.default for f in dataclasses.fields(request)}
+    decided = ["phi", "lam", "solver", "option", "init", "restarts", "continuation"]
     # What was measured says itself how: the options of the task are about that.
     decided += [] if request.measured else ["kernel_size", "missing", "box", "mask", "kernel"]
     for name in decided:
         if getattr(request, name) != default[name]:
             given = f"one together with the preset {request.preset}"
-            name = "option" if name == "solver_options" else name.replace("_", "-")
-            raise ArgumentError(name, given, "none; the preset decides it")
+            raise ArgumentError(name.replace("_", "-"), given, "none; the preset decides it")
 
 
 def preset_task(request: Request) -> str:

@@ -6,8 +6,7 @@ Everything that was asked is checked, and every input read, before the output fo
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,7 @@ class Request:
     phi: str | None = None
     lam: str = "map"
     solver: str = "lbfgs"
-    solver_options: Mapping[str, Any] = field(default_factory=dict)
+    option: tuple[str, ...] = ()
     init: str | None = None
     prior: str = "faces64"
     limit: int | None = None

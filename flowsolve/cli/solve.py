@@ -85,7 +85,6 @@ def solve(
     Clean images are degraded first, so that the result can be compared with the truth and with
     classical restorations; with --measured they are restored as they are.
     """
-    from .key_values import parse_options
     from .pipeline import Request, run
     from .tables import print_outcome
 
@@ -98,7 +97,7 @@ def solve(
         phi=phi,
         lam=lam,
         solver=solver,
-        solver_options=parse_options(option or []),
+        option=tuple(option or ()),
         init=init,
         prior=prior,
         limit=limit,

@@ -19,7 +19,7 @@ def test_task_of_an_operator(operator, task):
 
 
 def test_labels_tell_what_is_not_usual():
-    assert solver_label("lbfgs", {"history": 20}) == "lbfgs"
+    assert solver_label("lbfgs", {"history": "auto"}) == "lbfgs"
     assert solver_label("lbfgs", {"history": 5}) == "lbfgs(history=5)"
     assert solver_label("of another package", {"a": 1}) == "of another package(a=1)"
     assert operator_label({"kernel": {"data": "AA", "shape": [3, 3]}, "factor": 2}) == (
