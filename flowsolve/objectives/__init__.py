@@ -2,9 +2,11 @@
 
 from .analysis import Analysis
 from .asim import AsimSynthesis
-from .base import Evaluation, Objective, Split
+from .base import Objective
+from .evaluation import Evaluation
 from .gauss_newton import GaussNewton
 from .oberlin_verm import CheckerboardAnalysis, OberlinVermAnalysis, OberlinVermSynthesis
+from .split import Split
 from .synthesis import Synthesis
 
 #: The two formulations, by name.

@@ -13,9 +13,11 @@ from ..errors import ArgumentError, UnsupportedError
 from ..fidelities import LeastSquares
 from ..flows import FlowPrior
 from ..problem import InverseProblem
-from .base import PHIS, Evaluation, Objective, Split, per_image, require_closed_form
+from .base import PHIS, Objective, per_image, require_closed_form
+from .evaluation import Evaluation
 from .flow_prox import flow_prox
 from .smoothing import SMOOTHED, Smoothing
+from .split import Split
 
 
 class Analysis(Objective):

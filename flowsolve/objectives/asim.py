@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from .base import Split
+from .split import Split
 from .synthesis import Synthesis
 
 

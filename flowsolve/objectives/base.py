@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -28,92 +27,11 @@ from ..tally import Tally
 from .batch import inner as inner
 from .batch import per_image as per_image
 from .batch import sum_squares as sum_squares
+from .evaluation import Evaluation
+from .split import Split
 from .weights import Weight, checked_weight
 
 Self = TypeVar("Self", bound="Objective")
-
-
-@dataclass
-class Evaluation:
-    """The objective of a batch at one point; every field has the images as its first axis.
-
-    Attributes
-    ----------
-    value : torch.Tensor, shape (N,), float64
-        F = data_fidelity + lam * prior + extra (with a hard constraint F = prior + extra).
-    data_fidelity : torch.Tensor, shape (N,), float64
-        ½‖Ax − y‖², or another fidelity, of the image that is being optimised.
-    prior : torch.Tensor, shape (N,), float64
-        φ(x), or ψ(z), not multiplied by lam.
-    image : torch.Tensor, shape (N, C, H, W)
-        The restored image at this point.
-    grad : torch.Tensor or None
-        Gradient with respect to the variable, of its shape; None where it was not asked for.
-    """
-
-    value: torch.Tensor
-    data_fidelity: torch.Tensor
-    prior: torch.Tensor
-    image: torch.Tensor
-    grad: torch.Tensor | None = None
-
-    def select(self, index: torch.Tensor) -> Evaluation:
-        """Return the evaluation of the images at `index`."""
-        return self._map(lambda a: a[index])
-
-    def put(self, index: torch.Tensor, other: Evaluation) -> None:
-        """Overwrite the images at `index` with those of `other`, in place."""
-        for f in fields(self):
-            mine, theirs = getattr(self, f.name), getattr(other, f.name)
-            if mine is not None and theirs is not None:
-                mine[index] = theirs
-
-    def plus(self, other: Evaluation) -> Evaluation:
-        """Return the sum of value, terms and gradient, at this image."""
-        grad = None if self.grad is None or other.grad is None else self.grad + other.grad
-        terms = (self.value + other.value, self.data_fidelity + other.data_fidelity, self.prior + other.prior)
-        return Evaluation(*terms, self.image, grad)
-
-    def scaled(self, factor: float, *, image: torch.Tensor) -> Evaluation:
-        """Return value, terms and gradient times `factor`, at the image given."""
-        grad = None if self.grad is None else factor * self.grad
-        return Evaluation(
-            factor * self.value, factor * self.data_fidelity, factor * self.prior, image, grad
-        )
-
-    def clone(self) -> Evaluation:
-        """Return a copy that shares no memory."""
-        return self._map(torch.clone)
-
-    def _map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Evaluation:
-        grad = None if self.grad is None else change(self.grad)
-        terms = (change(self.value), change(self.data_fidelity), change(self.prior))
-        return Evaluation(*terms, change(self.image), grad)
-
-
-@dataclass
-class Split:
-    """F = f + g with f smooth and g with a proximal operator, for forward-backward methods.
-
-    Attributes
-    ----------
-    name : str
-        Which of an objective's splits this is.
-    smooth : callable
-        ``smooth(u, gradient=True) -> Evaluation`` of f alone.
-    prox : callable
-        ``prox(v, tau) -> u`` = argmin g(u) + ‖u − v‖²/(2 tau), tau a float64 tensor of shape (N,).
-    nonsmooth : callable
-        ``nonsmooth(u) -> (N,)`` value of g, 0 where g is an indicator that u satisfies.
-    merge : callable
-        ``merge(u, smooth_evaluation) -> Evaluation`` of F at u, reusing what f has computed there.
-    """
-
-    name: str
-    smooth: Callable[..., Evaluation]
-    prox: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    nonsmooth: Callable[[torch.Tensor], torch.Tensor]
-    merge: Callable[[torch.Tensor, Evaluation], Evaluation]
 
 
 class Objective(ABC):
@@ -315,6 +233,11 @@ class Objective(ABC):
     def counterpart_type(self) -> type[Objective] | None:
         """Return the class of the same F over the other variable, or None where there is none."""
         return None
+
+    @property
+    def of_pair(self) -> bool:
+        """Whether F is f(Ax) + w ψ(z) of one image x and its latent z, and thus the same in both spaces."""
+        return self.counterpart_type() is not None
 
     def counterpart(self) -> Objective:
         """Return the same F over the other variable, latents for images or images for latents.

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .base import Evaluation, per_image, sum_squares
+from .base import per_image, sum_squares
+from .evaluation import Evaluation
 
 if TYPE_CHECKING:
     from .analysis import Analysis

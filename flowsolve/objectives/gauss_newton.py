@@ -23,8 +23,8 @@ from ..errors import ArgumentError, UnsupportedError
 from ..fidelities import LeastSquares
 from ..flows.derivatives import energy_curvature
 from ..flows.linearize import Linearized, require_like
-from .analysis import Analysis
-from .base import Evaluation, Objective, inner
+from .base import Objective, inner
+from .evaluation import Evaluation
 from .synthesis import Synthesis
 
 
@@ -50,7 +50,7 @@ class GaussNewton:
     ArgumentError
         If `u` is not a variable of the objective.
     UnsupportedError
-        If the objective has an `extra` term, or is of another class.
+        If the objective has an `extra` term, or is no F of an image and its latent (`Objective.of_pair`).
 
     Notes
     -----
@@ -61,16 +61,11 @@ class GaussNewton:
 
     def __init__(self, objective: Objective, u: torch.Tensor) -> None:
         objective.require_smooth("GaussNewton")
-        if type(objective) not in (Analysis, Synthesis):
-            # A subclass changes F, and the matrix would be that of another one.
+        if not objective.of_pair:
             raise UnsupportedError(
-                f"GaussNewton: {type(objective).__name__} is not made of the squares it knows; use "
-                "Analysis or Synthesis, or a solver that needs gradients only (lbfgs)"
-            )
-        if isinstance(objective, Analysis) and objective.smoothing is not None:
-            raise UnsupportedError(
-                "GaussNewton: phi='smoothed' is a mean over perturbed images, not the squares it knows; use "
-                "phi='nll', or a solver that needs gradients only (lbfgs, adam)"
+                f"GaussNewton: {type(objective).__name__} with phi={objective.phi!r} is not made of the "
+                "squares it knows; use Analysis or Synthesis with another phi, or a solver that needs "
+                "gradients only (lbfgs, adam)"
             )
         self.objective, self.u = objective, objective._check_variable(u).detach()
         self._letter = "D" if isinstance(objective, Synthesis) else "E"

@@ -21,7 +21,9 @@ from ..errors import ArgumentError
 from ..flows import FlowPrior
 from ..problem import InverseProblem
 from .analysis import Analysis
-from .base import Evaluation, Objective, Split, per_image
+from .base import Objective, per_image
+from .evaluation import Evaluation
+from .split import Split
 from .synthesis import Synthesis
 
 #: What Hardtanh leaves as it is, in images in [0, 1].

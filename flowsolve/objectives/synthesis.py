@@ -14,7 +14,9 @@ from ..flows import FlowPrior
 from ..flows.energies import latent_energy_prox
 from ..problem import InverseProblem
 from .analysis import Analysis
-from .base import Evaluation, Objective, Split
+from .base import Objective
+from .evaluation import Evaluation
+from .split import Split
 
 #: Penalty that stands for σ = 0: the constraint A D(z) = y has no closed-form projection in z, so the data
 #: term is weighted as if σ were about 0.014 and the image that is returned is put onto the constraint.

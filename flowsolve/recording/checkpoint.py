@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import torch
 
-from ..objectives.base import Evaluation
+from ..objectives.evaluation import Evaluation
 from ..solvers.base import Solver, State
 
 Arrays = dict[str, np.ndarray]

@@ -17,7 +17,8 @@ from typing import Any, ClassVar, TypeVar
 import torch
 
 from ..errors import ArgumentError
-from ..objectives.base import Evaluation, Objective
+from ..objectives.base import Objective
+from ..objectives.evaluation import Evaluation
 from ..registry import Registry
 
 S = TypeVar("S", bound="State")

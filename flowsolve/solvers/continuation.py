@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError, UnsupportedError
-from ..objectives.base import Evaluation, Objective
+from ..objectives.base import Objective
+from ..objectives.evaluation import Evaluation
 from .base import (
     Solver,
     State,

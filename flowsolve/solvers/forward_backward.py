@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import torch
 
-from ..objectives.base import Evaluation, Objective, Split, inner, per_image, sum_squares
+from ..objectives.base import Objective, inner, per_image, sum_squares
+from ..objectives.evaluation import Evaluation
+from ..objectives.split import Split
 from .base import Solver, State, register_solver, require_choice, require_count, require_positive, zeros
 from .searches import initial_step
 

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 
 from ..objectives import Synthesis
-from ..objectives.base import Evaluation, Objective, sum_squares
+from ..objectives.base import Objective, sum_squares
+from ..objectives.evaluation import Evaluation
 from .base import Solver, State, inner_solver, register_solver, require_choice, require_positive, zeros
 from .two_spaces import (
     IMAGES,

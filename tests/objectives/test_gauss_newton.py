@@ -197,7 +197,7 @@ def test_float32_is_kept(tiny_prior):
 def test_refusals(tiny_prior, problem):
     with pytest.raises(UnsupportedError, match="GaussNewton: the objective has the extra term Box"):
         GaussNewton(fs.Analysis(problem, tiny_prior, lam=0.1, extra=Box(0, 1)), torch.zeros(3, *SHAPE))
-    with pytest.raises(UnsupportedError, match="GaussNewton: Another is not made of the squares it knows"):
+    with pytest.raises(UnsupportedError, match=r"GaussNewton: Another with .* is not made of the squares"):
         GaussNewton(type("Another", (fs.Analysis,), {})(problem, tiny_prior), torch.zeros(3, *SHAPE))
     objective = fs.Analysis(problem, tiny_prior)
     with pytest.raises(ArgumentError, match="u: got shape"):

@@ -100,7 +100,7 @@ def test_over_latents_it_is_refused(problem, tiny_prior):
 
 def test_what_needs_squares_or_two_spaces_says_so(problem, tiny_prior):
     objective = fs.Analysis(problem, tiny_prior, **OPTIONS)
-    with pytest.raises(UnsupportedError, match="phi='smoothed' is a mean over perturbed images"):
+    with pytest.raises(UnsupportedError, match="with phi='smoothed' is not made of the squares"):
         GaussNewton(objective, make_images())
     with pytest.raises(UnsupportedError, match=r"hybrid: .*no formulation of the same F"):
         fs.solve(objective, "hybrid", "adjoint", max_iter=2)

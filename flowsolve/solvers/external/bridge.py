@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 import torch
 
 from ...errors import ArgumentError
-from ...objectives.base import Evaluation, Objective, sum_squares
+from ...objectives.base import Objective, sum_squares
+from ...objectives.evaluation import Evaluation
 from ..base import Solver, State, solver_name, zeros
 from .hessian import hessian_product
 from .rendezvous import Ask, Oracle, Worker

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import torch
 
-from ...flows.choices import PHIS
-from ...objectives import Analysis, Objective, Synthesis
+from ...objectives import Objective, Synthesis
 from ...objectives.base import per_image, sum_squares
 
 
@@ -35,7 +34,7 @@ def hessian_product(objective: Objective, u: torch.Tensor, v: torch.Tensor) -> t
     -----
     Either way counts as two evaluations with their gradients, which is about what it takes.
     """
-    if type(objective) in (Analysis, Synthesis) and objective.phi in PHIS:
+    if isinstance(objective, Objective) and objective.of_pair:
         return _exact(objective, u, v)
     return _central_difference(objective, u, v)
 

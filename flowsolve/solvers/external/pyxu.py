@@ -19,7 +19,8 @@ import torch
 from ...errors import ArgumentError
 from ...functionals import TotalVariation
 from ...functionals.total_variation import divergence, gradient
-from ...objectives.base import Evaluation, Objective
+from ...objectives.base import Objective
+from ...objectives.evaluation import Evaluation
 from ..base import register_solver, require_choice, require_positive
 from ..searches.base import initial_step
 from .bridge import External, ExternalState

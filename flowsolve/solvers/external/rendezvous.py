@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from ...objectives.base import Evaluation
+from ...objectives.evaluation import Evaluation
 
 #: Points whose evaluations are kept for each image: more than a library's line search tries.
 REMEMBERED = 32

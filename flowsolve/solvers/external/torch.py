@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import torch
 
 from ...errors import ArgumentError
-from ...objectives.base import Evaluation, Objective, sum_squares
+from ...objectives.base import Objective, sum_squares
+from ...objectives.evaluation import Evaluation
 from ..base import State, register_solver, solver_name
 from .bridge import External, ExternalState, foreign
 from .rendezvous import Oracle

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import torch
 
-from ...objectives.base import Evaluation, Objective, inner, sum_squares
+from ...objectives.base import Objective, inner, sum_squares
+from ...objectives.evaluation import Evaluation
 from ..base import require_choice, require_count, require_positive
 from .armijo import armijo
 from .base import Proposal, Search, SearchResult, first_trial, register_search

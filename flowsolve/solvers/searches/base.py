@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 import torch
 
 from ...errors import ArgumentError
-from ...objectives.base import Evaluation, Objective, per_image, sum_squares
+from ...objectives.base import Objective, per_image, sum_squares
+from ...objectives.evaluation import Evaluation
 from ...registry import Registry
 
 registry: Registry[type[Search]] = Registry("search", "flowsolve.searches")

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import torch
 
-from ...objectives.base import Evaluation, Objective, per_image
+from ...objectives.base import Objective, per_image
+from ...objectives.evaluation import Evaluation
 from ..base import require_positive
 from .base import Proposal, Search, SearchResult, first_trial, register_search
 

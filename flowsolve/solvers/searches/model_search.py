@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ...objectives.base import Evaluation, Objective
+from ...objectives.base import Objective
+from ...objectives.evaluation import Evaluation
 from ..base import require_count, require_positive
 from .base import Proposal, Search, SearchResult, Trials
 

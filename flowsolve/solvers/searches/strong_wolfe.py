@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ...objectives.base import Evaluation, Objective, inner, per_image
+from ...objectives.base import Objective, inner, per_image
+from ...objectives.evaluation import Evaluation
 from ..base import require_count, require_positive
 from .base import Proposal, Search, SearchResult, Trials, first_trial, next_trial, register_search
 

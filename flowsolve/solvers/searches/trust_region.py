@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import torch
 
-from ...objectives.base import Evaluation, Objective, sum_squares
+from ...objectives.base import Objective, sum_squares
+from ...objectives.evaluation import Evaluation
 from ..base import require_positive
 from .base import Proposal, initial_step, register_search
 from .model_search import ModelSearch

@@ -14,7 +14,7 @@ from helpers import Quadratic
 import flowsolve as fs
 from flowsolve.errors import ArgumentError
 from flowsolve.functionals import Box, PyxuFunctional, TotalVariation
-from flowsolve.objectives.base import Split
+from flowsolve.objectives.split import Split
 from flowsolve.solvers import make_solver
 
 STEPS = 12
