@@ -6,40 +6,20 @@ over the image once. numba compiles it at the first call of a process, or finds 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .torch_fast import empty, usable
+from .threads import host, in_threads
+from .torch_fast import empty
 
 if TYPE_CHECKING:
     import torch
 
-ALONE = 1 << 21
-"""Values up to which one thread is as fast as several, which take time to wake."""
-
 UNROLLED = (2, 4)
 """Columns of a block for which loops of their own are compiled, with vector instructions."""
-
-
-def compilable(x: Any) -> bool:
-    """Return whether these functions take `x`: a plain float32 or float64 tensor in CPU memory."""
-    if not usable(x):
-        return False
-    import torch
-
-    # NumPy cannot see a tensor whose values torch negates as they are read.
-    return x.dtype in (torch.float32, torch.float64) and not x.is_neg()
-
-
-def host(x: torch.Tensor) -> np.ndarray:
-    """Return a tensor that :func:`compilable` accepts as an array of the same memory."""
-    return (x.detach() if x.requires_grad else x).numpy()
 
 
 def block_means(x: torch.Tensor, factor: tuple[int, int]) -> torch.Tensor:
@@ -114,26 +94,14 @@ def _in_threads(
     columns: int,
 ) -> None:
     """Run a loop over bands of blocks of shape `band`, some in each thread; a result has shape `result`."""
-    import torch
-
     loop = _loops(columns if columns in UNROLLED else 0)[name]
     # NumPy changes shapes in less time than torch.
     bands, results = host(given).reshape(-1, *band), out.numpy().reshape(-1, *result)
-    if max(bands.size, results.size) <= ALONE or torch.get_num_threads() == 1:
-        loop(bands, columns, results)
-        return
-    cuts = np.linspace(0, len(bands), min(torch.get_num_threads(), len(bands)) + 1).astype(int)
-    parts = [slice(a, b) for a, b in pairwise(cuts)]
-    waiting = [_pool(os.getpid()).submit(loop, bands[p], columns, results[p]) for p in parts[1:]]
-    loop(bands[parts[0]], columns, results[parts[0]])
-    for part in waiting:
-        part.result()
-
-
-@cache
-def _pool(process: int) -> ThreadPoolExecutor:
-    """Return the threads of a process: one that was forked has none of its parent's."""
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="flowsolve-blocks")
+    in_threads(
+        lambda first, last: loop(bands[first:last], columns, results[first:last]),
+        len(bands),
+        max(bands.size, results.size),
+    )
 
 
 @cache

@@ -1,7 +1,7 @@
 """Convolution of images under a boundary rule: what blurs of all kinds are made of.
 
 By FFT on every array library; on torch tensors in CPU memory small kernels are applied
-directly where that is measured to be faster (:mod:`.torch_direct`).
+directly where that is measured to be faster (:mod:`.direct_filter`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from ..arrays import Array, HostArray, namespace
 from ..errors import ArgumentError
 from . import torch_fast
 from .boundaries import check_boundary, pad, pad_adjoint
-from .torch_direct import DirectFilter
+from .direct_filter import DirectFilter
+from .threads import compilable
 
 
 class Convolution:
@@ -130,7 +131,7 @@ class _Direct:
         self._made: dict[str, Any] = {}
 
     def _get(self, which: str, x: Array) -> DirectFilter | None:
-        if not torch_fast.usable(x):
+        if not compilable(x):
             return None
         if which not in self._made:
             self._made[which] = self._choose(which)

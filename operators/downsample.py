@@ -16,6 +16,7 @@ from .blur import ROUNDING, Blur, schur_bound
 from .boundaries import check_boundary
 from .checks import as_pair, as_shape
 from .registration import register_operator
+from .threads import compilable
 
 
 @register_operator("downsample")
@@ -108,7 +109,7 @@ class Downsample(LinearOperator):
             return copy(self._blur._apply(x)[..., top::rows, left::columns])
         xp = namespace(x)
         batch, (c, h, w) = tuple(x.shape)[:-3], self.codim_shape
-        if self.divides and compiled_blocks.compilable(x):
+        if self.divides and compilable(x):
             return compiled_blocks.block_means(x, self.factor)
         if not self.divides:
             whole = xp.zeros((*batch, c, h * rows, w * columns), dtype=x.dtype, device=x.device)
@@ -125,7 +126,7 @@ class Downsample(LinearOperator):
             fine = xp.zeros((*batch, c, height, width), dtype=y.dtype, device=y.device)
             fine[..., top::rows, left::columns] = y
             return self._blur._adjoint(fine)
-        if self.divides and compiled_blocks.compilable(y):
+        if self.divides and compilable(y):
             return compiled_blocks.block_spread(y, self.factor)
         h, w = self.codim_shape[1:]
         shares = xp.reshape(y * self._weights.like(y), (*batch, c, h, 1, w, 1))
@@ -134,7 +135,7 @@ class Downsample(LinearOperator):
         return whole if self.divides else copy(whole[..., :height, :width])
 
     def _gram(self, x: Array) -> Array:
-        if self._blur is None and self.divides and compiled_blocks.compilable(x):
+        if self._blur is None and self.divides and compilable(x):
             return compiled_blocks.block_gram(x, self.factor)
         return super()._gram(x)
 

@@ -25,6 +25,7 @@ from .two_spaces import (
     SIDES,
     both_spaces,
     cross,
+    lasting_space,
     own_space,
     promising_space,
     there_and_back,
@@ -93,6 +94,9 @@ class Hybrid(Solver):
     from where it left, as if nothing had been tried, and waits four to sixteen times as long before it tries
     again. No trial starts when less than twice `probe` evaluations are left of the limit of the run.
 
+    What starts in the space that is not expected to be the better one in the long run (`lasting_space`) moves
+    there after `opening` evaluations.
+
     Parameters
     ----------
     inner : str, Solver or mapping
@@ -108,6 +112,8 @@ class Hybrid(Solver):
         elsewhere: that saves an evaluation, but may cost a line search many.
     first : {"auto", "images", "latents"}
         Space of the first iterations; for ``auto`` see `promising_space`.
+    opening : int
+        Evaluations of such a start over images; over latents, whose fit of the data is slow, half as many.
     stall : float
         Share of |F| that a trial may cost: what as many evaluations would have brought without it.
 
@@ -127,11 +133,12 @@ class Hybrid(Solver):
     patience: int = 40
     memory: str = "empty"
     first: str = "auto"
+    opening: int = 60
     stall: float = 0.01
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inner", inner_solver(self.inner))
-        for name in ("window", "probe", "patience", "stall"):
+        for name in ("window", "probe", "patience", "opening", "stall"):
             require_positive(name, getattr(self, name))
         require_choice("memory", self.memory, ("empty", "keep"))
         require_choice("first", self.first, ("auto", *SIDES))
@@ -263,16 +270,18 @@ class Hybrid(Solver):
         lost = state.probing & over & ~won
         allowed = self.stall * here.value.abs() / rate
         idle = (now[:, 1] >= state.due) & (allowed >= self.probe)
+        moves = self._moves(objective, state, now) & judged
         if objective.tally.limit is not None:
             # What would be learnt near the end could not be used.
-            idle &= objective.tally.limit - now[:, 1] >= 2 * self.probe
-        tries = judged & ~state.probing & (stuck[rows, state.space] | idle) & ~stuck[rows, other]
+            late = objective.tally.limit - now[:, 1] < 2 * self.probe
+            idle, moves = idle & ~late, moves & ~late
+        tries = judged & ~state.probing & (stuck[rows, state.space] | idle) & ~stuck[rows, other] & ~moves
         worse = (home / rate.clamp(min=1e-300)).clamp(4, 16)
         gap = torch.where(won, self.patience, torch.where(lost, worse * state.gap, state.gap))
         mark = torch.where((judged & ~lost)[:, None], now, state.mark)
         mark[lost, 0] = self._value_at(state, other)[lost]
         mark[lost, 1] = now[lost, 1]
-        due = torch.where(won | lost, now[:, 1] + gap, state.due)
+        due = torch.where(won | lost | moves, now[:, 1] + gap, state.due)
         longest = allowed.nan_to_num(2 * self.probe).clamp(self.probe, 2 * self.probe)
         due = torch.where(tries, now[:, 1] + longest, due)
         return HybridState(
@@ -283,16 +292,24 @@ class Hybrid(Solver):
             stuck.all(1),
             images=state.images,
             latents=state.latents,
-            space=torch.where(tries | lost, other, state.space),
+            space=torch.where(tries | lost | moves, other, state.space),
             probing=(state.probing & ~(won | lost)) | tries,
             rates=rates,
-            taken=torch.where(tries, -1, torch.where(judged | lost, 0, taken)),
+            taken=torch.where(tries | moves, -1, torch.where(judged | lost, 0, taken)),
             mark=mark,
             due=due,
             gap=gap,
             visited=state.visited,
             stuck=stuck,
         )
+
+    def _moves(self, objective: Objective, state: HybridState, now: torch.Tensor) -> torch.Tensor:
+        """Return which images leave the space they opened in for the one that lasts."""
+        lasting = lasting_space(objective)
+        if self.first != "auto":
+            return torch.zeros_like(state.probing)
+        opened = now[:, 1] >= (self.opening if lasting == LATENTS else self.opening / 2)
+        return opened & ~state.visited[:, lasting] & ~state.stuck[:, lasting]
 
     @staticmethod
     def _value_at(state: HybridState, space: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from flowsolve.operators import Downsample, compiled_blocks
+from flowsolve.operators import Downsample, compiled_blocks, threads
 
 
 def reference(x, factor):
@@ -15,7 +15,7 @@ def reference(x, factor):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("factor", [(1, 1), (2, 2), (4, 4), (3, 5), (12, 2), (1, 4)])
 def test_block_maps(factor, dtype, alone, monkeypatch, rng):
-    monkeypatch.setattr(compiled_blocks, "ALONE", alone)
+    monkeypatch.setattr(threads, "ALONE", alone)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     x = torch.as_tensor(rng.standard_normal((2, 3, 12, 20)), dtype=dtype)
     y = reference(x, factor)
@@ -35,7 +35,7 @@ def test_slices_and_empty_batches(rng):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.complex64])
 def test_other_numbers_take_the_other_way(dtype):
     x = torch.ones(1, 8, 8, dtype=dtype)
-    assert not compiled_blocks.compilable(x) and not compiled_blocks.compilable(np.ones((1, 8, 8)))
+    assert not threads.compilable(x) and not threads.compilable(np.ones((1, 8, 8)))
 
 
 def test_the_operator_takes_it(monkeypatch, rng):

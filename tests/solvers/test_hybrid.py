@@ -91,10 +91,21 @@ def test_images_of_a_batch_start_in_different_spaces_as_they_would_alone(tiny_pr
 
 def test_no_trial_starts_that_could_not_pay_before_the_limit(tiny_prior, problem):
     objective = fs.Analysis(problem, tiny_prior, phi="latent")
-    options = {"max_iter": None, "rtol": None, **QUICK, "probe": 10}
+    options = {"max_iter": None, "rtol": None, **QUICK, "probe": 10, "first": "images"}
     short, long = (fs.solve(objective, "hybrid", max_evaluations=n, **options) for n in (25, 60))
     assert (short.trace["space"] == IMAGES).all()
     assert (long.trace["space"] == LATENTS).any()
+
+
+@pytest.mark.parametrize(("phi", "lasting"), [("latent", IMAGES), ("nll", LATENTS)])
+def test_where_much_is_measured_it_opens_in_the_other_space(phi, lasting, tiny_prior):
+    mask = ops.Mask.random(missing=0.1, dim_shape=(3, 8, 8), seed=1)
+    objective = fs.Synthesis(make_problem(mask), tiny_prior, phi=phi)
+    options = {"window": 2, "opening": 8, "patience": 1000, "max_evaluations": 150, "rtol": None}
+    result = fs.solve(objective, "hybrid", "zeros", max_iter=None, **options)
+    space, value = result.trace["space"], result.trace["value"]
+    assert (space[:2] == 1 - lasting).all() and (space[10] == lasting).all()
+    assert (np.diff(value, axis=0) <= 0).all()
 
 
 def test_it_ends_where_neither_space_has_a_step_left(tiny_prior, problem):

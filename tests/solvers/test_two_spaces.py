@@ -8,6 +8,7 @@ from flowsolve.solvers.conformance_problems import FaultyPrior
 from flowsolve.solvers.two_spaces import (
     IMAGES,
     LATENTS,
+    lasting_space,
     measured_share,
     promising_space,
     there_and_back,
@@ -34,11 +35,14 @@ def test_of_a_block_average_it_is_the_rank_and_of_a_blur_less_than_one(tiny_prio
 
 
 @pytest.mark.parametrize(("missing", "expected"), [(0.1, IMAGES), (0.8, LATENTS)])
-def test_nll_of_an_additive_flow_goes_over_latents_where_little_is_measured(missing, expected, tiny_prior):
+def test_the_first_space_is_the_lasting_one_where_little_is_measured(missing, expected, tiny_prior):
     mask = ops.Mask.random(missing=missing, dim_shape=SHAPE, seed=1, n_images=3)
     assert tiny_prior.config.coupling == "additive"
-    assert promising_space(objective(mask, tiny_prior)).tolist() == [expected] * 3
-    assert promising_space(objective(mask, tiny_prior, "latent")).tolist() == [IMAGES] * 3
+    nll, latent = objective(mask, tiny_prior), objective(mask, tiny_prior, "latent")
+    assert lasting_space(nll) == LATENTS and promising_space(nll).tolist() == [expected] * 3
+    assert lasting_space(latent) == IMAGES and promising_space(latent).tolist() == [1 - expected] * 3
+    typical = objective(mask, tiny_prior, "typical")
+    assert promising_space(typical).tolist() == [lasting_space(typical)] * 3 == [IMAGES] * 3
 
 
 def test_a_sound_flow_leads_back_and_a_broken_one_does_not():
