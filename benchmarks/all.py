@@ -74,8 +74,9 @@ SIZES: dict[str, Size] = {
     "natural": Size("--every 34 --tune-limit 4", 6),
     "flow_speed": Size("--rounds 3 --size bundled --no-memory", 2, faces=False, prints=True),
     "record_overhead": Size("--iterations 40", 2, faces=False, prints=True),
+    "operators": Size("--size 64x3x64x64 --rounds 5", 3, faces=False),
 }
-"""What is run; `operators` needs other libraries' environments and is run by itself."""
+"""What is run; `operators` and `peers` beside those of the other libraries that this environment has."""
 
 
 def command(name: str, options: argparse.Namespace) -> list[str]:
@@ -86,6 +87,8 @@ def command(name: str, options: argparse.Namespace) -> list[str]:
         made += ["--data", str(options.data), "--out", str(options.out)]
     if name == "flow_speed":
         made += ["--out", str(options.out / "flow_speed.json")]
+    if name == "operators":
+        made += ["--out", str(options.out)]
     return [*made, "--threads", str(options.threads)]
 
 

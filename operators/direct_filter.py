@@ -7,6 +7,7 @@ a transform for kernels of ordinary sizes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -86,13 +87,13 @@ class _Kernel:
     """
 
     def __init__(self, kernel: np.ndarray) -> None:
-        a, b = np.nonzero(kernel)
-        self.separable, places, taps = False, (a, b), (kernel[a, b],)
+        places: Sequence[np.ndarray] = np.nonzero(kernel)
+        taps: Sequence[np.ndarray] = (kernel[places[0], places[1]],)
         profiles = _profiles(kernel)
-        if profiles is not None and sum(np.count_nonzero(p) for p in profiles) < len(a):
-            self.separable = True
-            places = tuple(np.flatnonzero(p) for p in profiles)
-            taps = tuple(p[i] for p, i in zip(profiles, places, strict=True))
+        self.separable = profiles is not None and sum(map(np.count_nonzero, profiles)) < len(taps[0])
+        if profiles is not None and self.separable:
+            places = [np.flatnonzero(p) for p in profiles]
+            taps = [p[i] for p, i in zip(profiles, places, strict=True)]
         self.passes = sum(len(t) for t in taps)
         self._places = (places[0].astype(np.intp), places[1].astype(np.uintp))
         self._taps = {np.dtype(t): tuple(w.astype(t) for w in taps) for t in (np.float32, np.float64)}
@@ -103,7 +104,7 @@ class _Kernel:
         """Write the sums for all planes of `x` to `out`, both in one piece."""
         from . import filter_loops
 
-        loop = filter_loops.separable if self.separable else filter_loops.full
+        loop: Callable[..., None] = filter_loops.separable if self.separable else filter_loops.full
         source, target, taps = x.reshape(-1), out.reshape(-1), self._taps[x.dtype]
         in_threads(
             lambda first, last: loop(source, size, *extended, self._places, taps, target, first, last),

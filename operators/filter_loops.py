@@ -14,7 +14,7 @@ U = np.uintp
 
 
 @compiled
-def add_shifts(source, offsets, weights, count, target, start, length):  # type: ignore[no-untyped-def]
+def add_shifts(source, offsets, weights, count, target, start, length):
     """Write sum over t < count of weights[t] * source[offsets[t] + j] to target[start + j], j < length."""
     t = count % 4
     if count == 0:
@@ -53,7 +53,7 @@ def add_shifts(source, offsets, weights, count, target, start, length):  # type:
 
 
 @compiled
-def _extend(line, start, width, before, after):  # type: ignore[no-untyped-def]
+def _extend(line, start, width, before, after):
     """Fill in what lies beside the `width` numbers that stand in line from start + len(before) on."""
     core = start + len(before)
     for j in range(len(before)):
@@ -63,7 +63,7 @@ def _extend(line, start, width, before, after):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def separable(x, size, rows, before, after, places, taps, out, first, last):  # type: ignore[no-untyped-def]
+def separable(x, size, rows, before, after, places, taps, out, first, last):
     """Filter output rows first to last by one profile along each axis.
 
     `x` and `out` are flat; `size` has the planes' height and width and the results'. `rows`, `before` and
@@ -87,7 +87,7 @@ def separable(x, size, rows, before, after, places, taps, out, first, last):  # 
 
 
 @compiled
-def full(x, size, rows, before, after, places, taps, out, first, last):  # type: ignore[no-untyped-def]
+def full(x, size, rows, before, after, places, taps, out, first, last):
     """Filter output rows first to last by any kernel: `places` are its rows and columns that are not zero.
 
     The extended rows that a result needs are kept in turn, so that each is made once for a plane.

@@ -253,8 +253,10 @@ class Hybrid(Solver):
         here = _pick(state.space, state.images.evaluation, state.latents.evaluation)
         lower = torch.isfinite(here.value) & (here.value < state.evaluation.value)
         u, evaluation, lower, astray = self._follow(objective, state, here, lower)
-        now, taken, failed = _now(objective, here.value), state.taken + 1, state.chosen("failed") | astray
+        now, taken, failed = _now(objective, here.value), state.taken + 1, state.chosen("failed")
         judged = failed | (taken >= self.window)
+        # A point to which the flow does not lead back may be one on the way to where it does.
+        failed = failed | (judged & astray)
         rate = (state.mark[:, 0] - now[:, 0]) / (now[:, 1] - state.mark[:, 1]).clamp(min=1)
         rate = torch.where(failed | ~torch.isfinite(rate), 0.0, rate.clamp(min=0))
         home = state.rates[rows, other]
