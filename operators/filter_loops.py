@@ -12,9 +12,20 @@ from numba import njit
 compiled = njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
 U = np.uintp
 
+Arrays = tuple[np.ndarray, ...]
+Sizes = tuple[int, int, int, int]
+
 
 @compiled
-def add_shifts(source, offsets, weights, count, target, start, length):
+def add_shifts(
+    source: np.ndarray,
+    offsets: np.ndarray,
+    weights: np.ndarray,
+    count: int,
+    target: np.ndarray,
+    start: np.uintp,
+    length: int,
+) -> None:
     """Write sum over t < count of weights[t] * source[offsets[t] + j] to target[start + j], j < length."""
     t = count % 4
     if count == 0:
@@ -53,7 +64,7 @@ def add_shifts(source, offsets, weights, count, target, start, length):
 
 
 @compiled
-def _extend(line, start, width, before, after):
+def _extend(line: np.ndarray, start: int, width: int, before: np.ndarray, after: np.ndarray) -> None:
     """Fill in what lies beside the `width` numbers that stand in line from start + len(before) on."""
     core = start + len(before)
     for j in range(len(before)):
@@ -63,7 +74,18 @@ def _extend(line, start, width, before, after):
 
 
 @compiled
-def separable(x, size, rows, before, after, places, taps, out, first, last):
+def separable(
+    x: np.ndarray,
+    size: Sizes,
+    rows: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
+    places: Arrays,
+    taps: Arrays,
+    out: np.ndarray,
+    first: int,
+    last: int,
+) -> None:
     """Filter output rows first to last by one profile along each axis.
 
     `x` and `out` are flat; `size` has the planes' height and width and the results'. `rows`, `before` and
@@ -87,7 +109,18 @@ def separable(x, size, rows, before, after, places, taps, out, first, last):
 
 
 @compiled
-def full(x, size, rows, before, after, places, taps, out, first, last):
+def full(
+    x: np.ndarray,
+    size: Sizes,
+    rows: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
+    places: Arrays,
+    taps: Arrays,
+    out: np.ndarray,
+    first: int,
+    last: int,
+) -> None:
     """Filter output rows first to last by any kernel: `places` are its rows and columns that are not zero.
 
     The extended rows that a result needs are kept in turn, so that each is made once for a plane.
