@@ -61,11 +61,12 @@ def there_and_back(objective: Objective, u: torch.Tensor, space: int) -> tuple[t
 def lasting_space(objective: Objective) -> int:
     """Return the space in which F is expected to get lowest in the long run.
 
-    It is that of images, but for ``nll`` of a flow with additive couplings: its log-determinant goes on
-    falling over latents when over images F has all but stopped.
+    It is that of images, but for an objective over latents with ``nll`` of a flow with additive couplings:
+    its log-determinant goes on falling over latents when over images F has all but stopped. An objective
+    over images has no use for that: where it gets so low, the flow does not lead back to the image.
     """
     steady = objective.phi == "nll" and objective.prior.config.coupling == "additive"
-    return LATENTS if steady else IMAGES
+    return LATENTS if steady and isinstance(objective, Synthesis) else IMAGES
 
 
 def promising_space(objective: Objective) -> torch.Tensor:
