@@ -10,7 +10,7 @@ import functools
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +160,15 @@ class Configuration:
         assert x is not None
         return Restoration(x, evaluations, seconds)
 
+    def shortened(self, factor: int) -> Configuration:
+        """Return the same with the iterations of each stage, and the length of a schedule, divided."""
+        stages = []
+        for stage in self.stages:
+            horizon = {"horizon": _share(n, factor)} if (n := stage.options.get("horizon")) else {}
+            iterations = _share(stage.max_iter, factor)
+            stages.append(replace(stage, max_iter=iterations, options=stage.options | horizon))
+        return Configuration(tuple(stages))
+
     def label(self) -> str:
         """Return a short description for tables."""
         return ", then ".join(stage.label() for stage in self.stages)
@@ -172,6 +181,10 @@ class Configuration:
     def from_json(cls, stages: Sequence[Mapping[str, Any]]) -> Configuration:
         """Return the configuration of `as_json`."""
         return cls(tuple(Stage(**stage) for stage in stages))
+
+
+def _share(n: int, factor: int) -> int:
+    return max(1, round(n / factor))
 
 
 def start_of(

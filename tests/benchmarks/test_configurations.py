@@ -70,3 +70,14 @@ def test_json_and_back(tmp_path):
     assert Configuration.from_json(frozen(path)["deblur-0.01"]["stages"]) == configuration
     with pytest.raises(ValueError, match="not both"):
         Stage("analysis", lam=1.0, factor=1.0)
+
+
+def test_a_shortened_configuration_has_the_same_stages():
+    stages = (
+        Stage("synthesis", "latent", lam=1e-4, max_iter=77),
+        Stage("analysis", "smoothed", init="previous", options={"horizon": 40, "lr": 0.1}, max_iter=2),
+    )
+    short = Configuration(stages).shortened(4).stages
+    assert [stage.max_iter for stage in short] == [19, 1]
+    assert short[0].options == {} and short[1].options == {"horizon": 10, "lr": 0.1}
+    assert short[1].init == "previous" and short[0].lam == 1e-4
