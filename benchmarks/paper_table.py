@@ -228,6 +228,7 @@ def report(rows: dict[str, Any], prior: str) -> str:
         "(the seed) and `asim-2020` (GlowIP) as their code runs them, with this prior and on these images; "
         "their seconds are those of an image alone, as their code takes them, ours and the baselines' an "
         f"image's share of {BATCH} at a time. "
+        "Rows may be of different runs and machines: compare times within a row. "
         "Printed figures are of other images and priors."
     )
     parts = ["# The papers' tables", about, summary(rows), "## Every method", details(rows)]
