@@ -23,6 +23,12 @@ from ...objectives.evaluation import Evaluation
 #: Points whose evaluations are kept for each image: more than a library's line search tries.
 REMEMBERED = 32
 
+IDLE = 20
+"""Iterations in a row without a new question after which a loop is stuck: it no longer moves."""
+
+REPEATS = 10_000
+"""Known answers in one turn after which a loop is stuck, in a search that cannot end."""
+
 
 class Closed(BaseException):
     """Raised inside a foreign loop that is to end; no library catches it, as it is not an `Exception`."""
@@ -140,6 +146,8 @@ class Worker:
         What it raised.
     answered : int
         Questions that were not answered from memory.
+    idle : int
+        Turns up to now, in a row, in which there were none; see `rest`.
     """
 
     def __init__(
@@ -153,6 +161,7 @@ class Worker:
         self._iterate_gradient = iterate_gradient
         self.iterate: Ask | None = None
         self.ended, self.answered = "", 0
+        self.idle, self._answered_before = 0, 0
         self.error: BaseException | None = None
         self._message: Ask | Ended | None = None
         self._known = deque([(start, evaluation)], REMEMBERED)
@@ -178,7 +187,12 @@ class Worker:
         Ask or None
             The question, to be answered by `remember` or `reply`; None at the end of the turn.
         """
+        repeats = 0
         while not self.ended:
+            repeats += 1
+            if repeats > REPEATS:
+                self.end("stalled")
+                return None
             message = self._next()
             if isinstance(message, Ended):
                 self.ended, self.error = message.status, message.error
@@ -194,6 +208,13 @@ class Worker:
             else:
                 return message if self.iterate is None else None
         return None
+
+    def rest(self) -> None:
+        """End a turn, and the loop with it that for `IDLE` turns has asked for nothing new: it is stuck."""
+        self.idle = self.idle + 1 if self.answered == self._answered_before else 0
+        self._answered_before = self.answered
+        if self.idle >= IDLE and not self.ended:
+            self.end("stalled")
 
     def recall(self, ask: Ask) -> Evaluation | None:
         """Return the evaluation at the point of a question, if it is known with all it asks for."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from flowsolve.objectives import Evaluation
-from flowsolve.solvers.external.rendezvous import Ask, Closed, Worker
+from flowsolve.solvers.external.rendezvous import IDLE, Ask, Closed, Worker
 
 
 def evaluation(value, grad=True):
@@ -128,3 +128,35 @@ def test_the_lowest_finite_point_is_found():
     for value in (2, float("nan"), 4):
         worker.remember(Ask("evaluate", (point(value),)), evaluation(value))
     assert float(worker.lowest()[0]) == 2
+
+
+def test_a_search_that_cannot_end_is_ended():
+    def loop(oracle):
+        while True:
+            oracle.evaluate(oracle.start)
+
+    worker = Worker(loop, point(1), evaluation(1))
+    assert worker.run() is None and worker.ended == "stalled"
+    worker.join()
+    wait_for_no_threads()
+
+
+def test_a_loop_that_does_not_move_is_ended_and_one_that_asks_is_not():
+    def loop(oracle):
+        for i in range(3 * IDLE):
+            oracle.iterate(oracle.start)
+            if i == IDLE // 2:
+                oracle.evaluate(point(2))
+        return True
+
+    worker = Worker(loop, point(1), evaluation(1))
+    turns = 0
+    while not worker.ended:
+        worker.iterate = None
+        while (ask := worker.run()) is not None:
+            worker.remember(ask, evaluation(ask.arguments[0]))
+        worker.rest()
+        turns += 1
+    assert worker.ended == "stalled" and IDLE + IDLE // 2 < turns < 2 * IDLE
+    worker.join()
+    wait_for_no_threads()
