@@ -71,7 +71,7 @@ SIZES: dict[str, Size] = {
     "solvers": Size("--images 2 --part hybrid --part starts --task deblur --budget 100", 8),
     "initialisation": Size("--images 2 --max-iter 40 --task deblur --solver lbfgs --solver adam", 5),
     "peers": Size("--images 2 --evaluations 80 --task deblur", 3),
-    "natural": Size("--every 34 --tune-limit 4", 4),
+    "natural": Size("--every 68 --tune-limit 2", 4),
     "flow_speed": Size("--rounds 3 --size bundled --no-memory", 2, faces=False, prints=True),
     "record_overhead": Size("--iterations 40", 2, faces=False, prints=True),
     "operators": Size("--size 64x3x64x64 --rounds 5", 2, faces=False),
