@@ -8,6 +8,7 @@ a transform for kernels of ordinary sizes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,16 +61,19 @@ class DirectFilter:
             width + sum(self.columns) - self.size[1] + 1,
         )
         out = torch_fast.empty((*x.shape[:-2], *result), x.dtype)
-        rows = _extended(height, self.rows, self.boundary)
-        beside = _extended(width, self.columns, self.boundary)
-        edges = beside[: self.columns[0]], beside[self.columns[0] + width :]
-        count, size = len(self.kernels), (height, width, *result)
+        columns = _extended(width, self.columns, self.boundary)
+        extended = (
+            _extended(height, self.rows, self.boundary),
+            columns[: self.columns[0]],
+            columns[self.columns[0] + width :],
+        )
+        count = len(self.kernels)
         given = host(x).reshape(-1, count, x.shape[-3] // count, height, width)
         for i, kernel in enumerate(self.kernels):
             # With one kernel for all, this is every plane of the batch.
             source = np.ascontiguousarray(given[:, i])
             target = out.numpy() if count == 1 else np.empty((len(source), *result), source.dtype)
-            kernel.run(source, size, (rows, *edges), target)
+            kernel.run(source, (height, width, *result), extended, target)
             if count > 1:
                 out.numpy().reshape(-1, count, *result)[:, i] = target
         return out
@@ -99,15 +103,20 @@ class _Kernel:
         self._taps = {np.dtype(t): tuple(w.astype(t) for w in taps) for t in (np.float32, np.float64)}
 
     def run(
-        self, x: np.ndarray, size: tuple[int, ...], extended: tuple[np.ndarray, ...], out: np.ndarray
+        self,
+        x: np.ndarray,
+        size: tuple[int, int, int, int],
+        extended: tuple[np.ndarray, np.ndarray, np.ndarray],
+        out: np.ndarray,
     ) -> None:
         """Write the sums for all planes of `x` to `out`, both in one piece."""
         from . import filter_loops
 
         loop: Callable[..., None] = filter_loops.separable if self.separable else filter_loops.full
-        source, target, taps = x.reshape(-1), out.reshape(-1), self._taps[x.dtype]
+        plan = filter_loops.Plan(size, *extended, self._places, self._taps[x.dtype])
+        source, target = x.reshape(-1), out.reshape(-1)
         in_threads(
-            lambda first, last: loop(source, size, *extended, self._places, taps, target, first, last),
+            lambda first, last: loop(source, plan, target, first, last),
             out.size // size[3],
             max(x.size, out.size),
         )
@@ -124,6 +133,7 @@ def _profiles(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     return profiles
 
 
+@cache
 def _extended(n: int, sides: tuple[int, int], boundary: str) -> np.ndarray:
     """Return which of n rows or columns each extended one is; -1 for zeros."""
     if boundary == "zero":

@@ -6,17 +6,41 @@ time, so that a row is read and written once for four.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
-compiled = njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+FAST = {"reassoc", "contract", "nsz"}
+compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
+# A call counts references to every array it is given, which for a short row takes as long as its sums.
+inlined = njit(inline="always", error_model="numpy", fastmath=FAST)
 U = np.uintp
 
-Arrays = tuple[np.ndarray, ...]
-Sizes = tuple[int, int, int, int]
+
+class Plan(NamedTuple):
+    """What the loops do, whatever the images.
+
+    Attributes
+    ----------
+    size : (int, int, int, int)
+        Height and width of the planes, and of the results.
+    rows, before, after : numpy.ndarray
+        Which row an extended one is, and which columns lie before and after the others; -1 for zeros.
+    places, taps : tuple of numpy.ndarray
+        Where the kernel is not zero, and what it is there: rows and columns, and one array of values; for
+        :func:`separable` those of the profile along rows and of that along columns.
+    """
+
+    size: tuple[int, int, int, int]
+    rows: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    places: tuple[np.ndarray, np.ndarray]
+    taps: tuple[np.ndarray, ...]
 
 
-@compiled
+@inlined
 def add_shifts(
     source: np.ndarray,
     offsets: np.ndarray,
@@ -63,7 +87,7 @@ def add_shifts(
         t += 4
 
 
-@compiled
+@inlined
 def _extend(line: np.ndarray, start: int, width: int, before: np.ndarray, after: np.ndarray) -> None:
     """Fill in what lies beside the `width` numbers that stand in line from start + len(before) on."""
     core = start + len(before)
@@ -74,61 +98,38 @@ def _extend(line: np.ndarray, start: int, width: int, before: np.ndarray, after:
 
 
 @compiled
-def separable(
-    x: np.ndarray,
-    size: Sizes,
-    rows: np.ndarray,
-    before: np.ndarray,
-    after: np.ndarray,
-    places: Arrays,
-    taps: Arrays,
-    out: np.ndarray,
-    first: int,
-    last: int,
-) -> None:
-    """Filter output rows first to last by one profile along each axis.
-
-    `x` and `out` are flat; `size` has the planes' height and width and the results'. `rows`, `before` and
-    `after` say which row or column an extended one is, -1 for zeros. `places` and `taps` are the profiles, of
-    the rows and of the columns: where they are not zero, and what they are there.
-    """
+def separable(x: np.ndarray, plan: Plan, out: np.ndarray, first: int, last: int) -> None:
+    """Filter output rows first to last of flat `x` into flat `out`, by one profile along each axis."""
+    size, rows, before, after, places, taps = plan
     height, width, results, length = size
+    (row_places, column_places), (row_taps, column_taps) = places, taps
     line = np.zeros(len(before) + width + len(after), x.dtype)
-    offsets, weights = np.empty(len(taps[0]), np.uintp), np.empty(len(taps[0]), x.dtype)
+    offsets, weights = np.empty(len(row_taps), np.uintp), np.empty(len(row_taps), x.dtype)
     for g in range(first, last):
         plane, i, count = g // results, g % results, 0
-        for t in range(len(taps[0])):
-            row = rows[i + places[0][t]]
+        for t in range(len(row_taps)):
+            row = rows[i + row_places[t]]
             if row >= 0:
                 offsets[count] = U((plane * height + row) * width)
-                weights[count] = taps[0][t]
+                weights[count] = row_taps[t]
                 count += 1
         add_shifts(x, offsets, weights, count, line, U(len(before)), width)
         _extend(line, 0, width, before, after)
-        add_shifts(line, places[1], taps[1], len(taps[1]), out, U(g * length), length)
+        add_shifts(line, column_places, column_taps, len(column_taps), out, U(g * length), length)
 
 
 @compiled
-def full(
-    x: np.ndarray,
-    size: Sizes,
-    rows: np.ndarray,
-    before: np.ndarray,
-    after: np.ndarray,
-    places: Arrays,
-    taps: Arrays,
-    out: np.ndarray,
-    first: int,
-    last: int,
-) -> None:
-    """Filter output rows first to last by any kernel: `places` are its rows and columns that are not zero.
+def full(x: np.ndarray, plan: Plan, out: np.ndarray, first: int, last: int) -> None:
+    """Filter output rows first to last of flat `x` into flat `out`, by any kernel.
 
     The extended rows that a result needs are kept in turn, so that each is made once for a plane.
     """
+    size, rows, before, after, places, taps = plan
     height, width, results, length = size
+    (row_places, column_places), (weights,) = places, taps
     wide, tall = len(before) + width + len(after), len(rows) - results + 1
     kept, held = np.zeros(tall * wide, x.dtype), np.full(tall, -1, np.int64)
-    offsets = np.empty(len(taps[0]), np.uintp)
+    offsets = np.empty(len(weights), np.uintp)
     for g in range(first, last):
         plane, i = g // results, g % results
         for extended in range(i, i + tall):
@@ -140,6 +141,6 @@ def full(
                 where = start + len(before) + j
                 kept[where] = x[(plane * height + row) * width + j] if row >= 0 else 0
             _extend(kept, start, width, before, after)
-        for t in range(len(taps[0])):
-            offsets[t] = U(((i + places[0][t]) % tall) * wide) + places[1][t]
-        add_shifts(kept, offsets, taps[0], len(taps[0]), out, U(g * length), length)
+        for t in range(len(weights)):
+            offsets[t] = U(((i + row_places[t]) % tall) * wide) + column_places[t]
+        add_shifts(kept, offsets, weights, len(weights), out, U(g * length), length)

@@ -49,7 +49,7 @@ def in_threads(run: Callable[[int, int], None], count: int, values: int) -> None
     """
     import torch
 
-    if values <= ALONE or torch.get_num_threads() == 1:
+    if values <= ALONE or count < 2 or torch.get_num_threads() == 1:
         run(0, count)
         return
     cuts = np.linspace(0, count, min(torch.get_num_threads(), count) + 1).astype(int).tolist()
