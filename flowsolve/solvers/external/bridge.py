@@ -192,8 +192,7 @@ class External(Solver):
         for worker in workers:
             if worker.error is not None:
                 _report(self, worker)
-            if not worker.ended:
-                worker.rest()
+            worker.rest()
 
     def _answer(self, objective: Objective, workers: list[Worker], asks: dict[int, Ask]) -> None:
         """Answer questions of one kind in one pass."""

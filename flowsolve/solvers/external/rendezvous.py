@@ -187,11 +187,8 @@ class Worker:
         Ask or None
             The question, to be answered by `remember` or `reply`; None at the end of the turn.
         """
-        repeats = 0
-        while not self.ended:
-            repeats += 1
-            if repeats > REPEATS:
-                self.end("stalled")
+        for _ in range(REPEATS):
+            if self.ended:
                 return None
             message = self._next()
             if isinstance(message, Ended):
@@ -207,6 +204,7 @@ class Worker:
                 self._send(known)
             else:
                 return message if self.iterate is None else None
+        self.end("stalled")
         return None
 
     def rest(self) -> None:
