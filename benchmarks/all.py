@@ -52,7 +52,9 @@ class Size:
     minutes : int
         About what it takes on two cores; it is stopped after three times that.
     faces : bool
-        Whether it takes ``--data`` and ``--out``.
+        Whether it takes ``--data``.
+    out : str or None
+        What ``--out`` is: the folder of results, or a file in it; None where there is no such option.
     prints : bool
         Whether its table is only printed: then it is made the Markdown file.
     """
@@ -60,6 +62,7 @@ class Size:
     arguments: str
     minutes: int
     faces: bool = True
+    out: str | None = "."
     prints: bool = False
 
 
@@ -72,8 +75,10 @@ SIZES: dict[str, Size] = {
     "initialisation": Size("--images 2 --max-iter 40 --task deblur --solver lbfgs --solver adam", 5),
     "peers": Size("--images 2 --evaluations 80 --task deblur", 3),
     "natural": Size("--every 68 --tune-limit 2", 4),
-    "flow_speed": Size("--rounds 3 --size bundled --no-memory", 2, faces=False, prints=True),
-    "record_overhead": Size("--iterations 40", 2, faces=False, prints=True),
+    "flow_speed": Size(
+        "--rounds 3 --size bundled --no-memory", 2, faces=False, out="flow_speed.json", prints=True
+    ),
+    "record_overhead": Size("--iterations 40", 2, faces=False, out=None, prints=True),
     "operators": Size("--size 64x3x64x64 --rounds 5", 2, faces=False),
 }
 """What is run; `operators` and `peers` beside those of the other libraries that this environment has."""
@@ -84,11 +89,9 @@ def command(name: str, options: argparse.Namespace) -> list[str]:
     size = SIZES[name]
     made = [sys.executable, "-W", "ignore", "-m", f"benchmarks.{name}", *size.arguments.split()]
     if size.faces:
-        made += ["--data", str(options.data), "--out", str(options.out)]
-    if name == "flow_speed":
-        made += ["--out", str(options.out / "flow_speed.json")]
-    if name == "operators":
-        made += ["--out", str(options.out)]
+        made += ["--data", str(options.data)]
+    if size.out is not None:
+        made += ["--out", str(options.out / size.out)]
     return [*made, "--threads", str(options.threads)]
 
 
