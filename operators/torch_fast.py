@@ -26,8 +26,12 @@ HUGE = 1 << 22
 LINE = 64
 """Bytes of a line of the cache."""
 
+TRANSFORM_WHOLE = 1 << 20
+"""Pixels up to which a batch is transformed at once: memory that small is handed out again without asking
+the system for it, and tiles would cost a copy of their results."""
+
 TRANSFORM_TILE = 1 << 16
-"""Pixels transformed at a time: a transform needs several buffers of that size."""
+"""Pixels transformed at a time in larger batches: a transform needs several buffers of that size."""
 
 
 def usable(x: Any) -> bool:
@@ -111,8 +115,9 @@ def filter_planes(x: torch.Tensor, spectrum: torch.Tensor, size: tuple[int, int]
     kernels, pixels = spectrum.shape[0], size[0] * size[1]
     count = max(1, TRANSFORM_TILE * torch.get_num_threads() // pixels)
     planes = x.reshape(-1, *x.shape[-2:])
-    if len(planes) <= count and kernels == 1:
-        return _filter(planes, spectrum, size).view(*x.shape[:-2], *size)
+    if len(planes) * pixels <= TRANSFORM_WHOLE:
+        images = planes.view(-1, kernels, *x.shape[-2:])
+        return _filter(images, spectrum, size).view(*x.shape[:-2], *size)
     out = empty((*x.shape[:-2], *size), x.dtype)
     results = out.view(-1, *size)
     if kernels > 1:
