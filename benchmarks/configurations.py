@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -56,6 +57,8 @@ class Stage:
         Prior of this stage, where not that of the table.
     put_back : bool
         Over latents: whether the measured values are put back into the image, x + A⁺(y − Ax).
+    init_options : dict
+        Options of the baseline that it starts from.
     """
 
     formulation: str
@@ -68,6 +71,7 @@ class Stage:
     max_iter: int = 100
     prior: str | None = None
     put_back: bool = False
+    init_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.lam is not None and self.factor is not None:
@@ -94,7 +98,8 @@ class Stage:
         elif self.factor is not None:
             weight = f"λ {self.factor:g} map"
         options = " ".join(f"{name}={value}" for name, value in self.options.items())
-        parts = [self.formulation, self.prior, self.phi, weight, self.solver, options, f"from {self.init}"]
+        start = " ".join([self.init, *(f"{name}={value}" for name, value in self.init_options.items())])
+        parts = [self.formulation, self.prior, self.phi, weight, self.solver, options, f"from {start}"]
         return " ".join(filter(None, [*parts, "put back" if self.put_back else "", f"{self.max_iter} it."]))
 
 
@@ -141,7 +146,7 @@ class Configuration:
         evaluations, seconds, x = np.zeros(len(problem)), 0.0, None
         for stage in self.stages:
             began = time.perf_counter()
-            start = start_of(stage.init, problem, x, given or {})
+            start = start_of(stage.init, problem, x, given or {}, stage.init_options)
             if isinstance(start, str):
                 start = initialise.make_start(start, problem, prior)
             seconds += time.perf_counter() - began
@@ -161,12 +166,19 @@ class Configuration:
         return Restoration(x, evaluations, seconds)
 
     def shortened(self, factor: int) -> Configuration:
-        """Return the same with the iterations of each stage, and the length of a schedule, divided."""
+        """Return the same with iterations, of stages and starts, and the length of a schedule divided."""
         stages = []
         for stage in self.stages:
             horizon = {"horizon": _share(n, factor)} if (n := stage.options.get("horizon")) else {}
-            iterations = _share(stage.max_iter, factor)
-            stages.append(replace(stage, max_iter=iterations, options=stage.options | horizon))
+            start = {"iterations": _share(n, factor)} if (n := _iterations(stage)) else {}
+            stages.append(
+                replace(
+                    stage,
+                    max_iter=_share(stage.max_iter, factor),
+                    options=stage.options | horizon,
+                    init_options=stage.init_options | start,
+                )
+            )
         return Configuration(tuple(stages))
 
     def label(self) -> str:
@@ -175,7 +187,9 @@ class Configuration:
 
     def as_json(self) -> list[dict[str, Any]]:
         """Return the stages, as `from_json` takes them."""
-        return [{name: value for name, value in asdict(stage).items()} for stage in self.stages]
+        stages = [asdict(stage) for stage in self.stages]
+        # Left out where there are none: what was measured before there were any stays measured.
+        return [{k: v for k, v in stage.items() if k != "init_options" or v} for stage in stages]
 
     @classmethod
     def from_json(cls, stages: Sequence[Mapping[str, Any]]) -> Configuration:
@@ -187,8 +201,20 @@ def _share(n: int, factor: int) -> int:
     return max(1, round(n / factor))
 
 
+def _iterations(stage: Stage) -> int | None:
+    """Return how many iterations the start of a stage takes, if it is iterated."""
+    if stage.init not in baselines.registry:
+        return None
+    known = inspect.signature(baselines.registry.get(stage.init)).parameters.get("iterations")
+    return None if known is None else stage.init_options.get("iterations", known.default)
+
+
 def start_of(
-    name: str, problem: fs.InverseProblem, previous: torch.Tensor | None, given: Mapping[str, torch.Tensor]
+    name: str,
+    problem: fs.InverseProblem,
+    previous: torch.Tensor | None,
+    given: Mapping[str, torch.Tensor],
+    options: Mapping[str, Any] | None = None,
 ) -> str | Start:
     """Return a start by name: the images of the stage before, a given one, a registered start, a baseline."""
     if name == PREVIOUS:
@@ -197,8 +223,8 @@ def start_of(
         return Start(x=previous, name=name)
     if name in given:
         return Start(x=given[name].to(problem.y).expand(len(problem), *given[name].shape).clone(), name=name)
-    if name in baselines.registry and name not in initialise.registry:
-        return Start(x=baselines.registry.get(name)(problem), name=name)
+    if name in baselines.registry and (options or name not in initialise.registry):
+        return Start(x=baselines.registry.get(name)(problem, **(options or {})), name=name)
     return name
 
 

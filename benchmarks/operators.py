@@ -2,7 +2,9 @@
 
 Each library runs in a process of its own, in its own environment if need be, and all are
 asked in turn, round after round, so that what else the machine does falls on all alike.
-Ratios are taken within a round.
+Ratios are taken within a round. Where a process's memory happens to lie makes a copy or a
+product faster or slower for as long as it lives, so that each library gets several, one after
+the other, and their rounds count alike.
 
 Examples
 --------
@@ -113,6 +115,20 @@ def measure(
             taking_part[number % len(taking_part) :] + taking_part[: number % len(taking_part)]
         ):
             rows[worker.name]["seconds"].append(worker.ask(**case, loops=loops)["seconds"])
+    return rows
+
+
+def pooled(runs: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Return the rows of several processes as one: all rounds, the highest memory, an error of any."""
+    rows: dict[str, dict[str, Any]] = {}
+    for name in runs[0]:
+        parts = [run.get(name, {"error": "the process ended"}) for run in runs]
+        failed = next((part for part in parts if "error" in part), None)
+        rows[name] = failed or {
+            "peak_bytes": max(part["peak_bytes"] for part in parts),
+            "fingerprint": parts[0]["fingerprint"],
+            "seconds": [second for part in parts for second in part["seconds"]],
+        }
     _compare(rows)
     return rows
 
@@ -172,7 +188,8 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("benchmark-output"), help="folder to write to")
-    parser.add_argument("--rounds", type=int, default=15, help="measurements of each map")
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each map by a process")
+    parser.add_argument("--processes", type=int, default=3, help="processes of each library, in turn")
     parser.add_argument("--threads", type=int, default=1, help="threads and cores for each library")
     parser.add_argument("--device", default="cpu", help="cpu, or cuda for the libraries that run on torch")
     parser.add_argument("--peer-python", action="append", default=[], metavar="LIBRARY=PYTHON")
@@ -181,7 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--map", action="append", choices=MAPS, help="default: all")
     options = parser.parse_args(arguments)
     pythons = dict(pair.split("=", 1) for pair in options.peer_python)
-    versions, workers = {}, []
+    versions: dict[str, str] = {}
     for name, (library, _) in CONTENDERS.items():
         if options.device != "cpu" and library not in ON_TORCH:
             continue
@@ -191,29 +208,51 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{name}: skipped, as {library} cannot be imported by {python}", file=sys.stderr)
             continue
         versions[name] = version
-        workers.append(Worker(name, python, options.threads, options.device))
     results: dict[str, Any] = {
         "versions": versions,
         "threads": options.threads,
         "device": options.device,
         "rounds": options.rounds,
+        "processes": options.processes,
         "environment": environment(options.threads),
         "rows": [],
     }
     options.out.mkdir(parents=True, exist_ok=True)
     for operator in options.operator or OPERATORS:
         for size in options.size or SIZES:
-            for name in options.map or MAPS:
-                contenders = measure(workers, operator, size, name, options.rounds)
-                row = {"operator": operator, "size": size, "map": name, "contenders": contenders}
-                row["output_bytes"] = output_bytes(operator, size, name)
+            for row in measure_case(operator, size, versions, pythons, options):
                 results["rows"].append(row)
                 print(table({**results, "rows": [row]}).splitlines()[-1], file=sys.stderr)
-                write(results, options.out)
-    for worker in workers:
-        worker.close()
+            write(results, options.out)
     print(table(results))
     return 0
+
+
+def measure_case(
+    operator: str, size: str, versions: dict[str, str], pythons: dict[str, str], options: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Return a row for each map of an operator at a size, measured by fresh processes."""
+    maps = options.map or list(MAPS)
+    runs: dict[str, list[dict[str, dict[str, Any]]]] = {name: [] for name in maps}
+    for _ in range(options.processes):
+        workers = [
+            Worker(name, pythons.get(CONTENDERS[name][0], sys.executable), options.threads, options.device)
+            for name in versions
+        ]
+        for name in maps:
+            runs[name].append(measure(workers, operator, size, name, options.rounds))
+        for worker in workers:
+            worker.close()
+    return [
+        {
+            "operator": operator,
+            "size": size,
+            "map": name,
+            "contenders": pooled(runs[name]),
+            "output_bytes": output_bytes(operator, size, name),
+        }
+        for name in maps
+    ]
 
 
 def write(results: dict[str, Any], folder: Path) -> None:
@@ -227,7 +266,8 @@ def page(results: dict[str, Any]) -> str:
     device, about = results["device"], results["environment"]
     return f"""# Operators beside other libraries
 
-Median milliseconds of {results["rounds"]} rounds, in each of which all libraries are asked in turn.
+Median milliseconds of {results["rounds"]} rounds, in each of which all libraries are asked in turn, by each
+of {results["processes"]} processes one after the other.
 Ratios of our time to that of the fastest other library and to bare torch, within a round (the least in
 brackets). Memory that a call takes at its highest, over the size of its result. Float32, {device},
 threads: {results["threads"]}.

@@ -76,8 +76,13 @@ def test_a_shortened_configuration_has_the_same_stages():
     stages = (
         Stage("synthesis", "latent", lam=1e-4, max_iter=77),
         Stage("analysis", "smoothed", init="previous", options={"horizon": 40, "lr": 0.1}, max_iter=2),
+        Stage("analysis", init="total-variation"),
+        Stage("analysis", init="harmonic"),
     )
     short = Configuration(stages).shortened(4).stages
-    assert [stage.max_iter for stage in short] == [19, 1]
+    assert [stage.max_iter for stage in short] == [19, 1, 25, 25]
+    assert short[2].init_options == {"iterations": 75} and short[3].init_options == {}
+    assert short[2].label().endswith("from total-variation iterations=75 25 it.")
+    assert Configuration.from_json(Configuration(short).as_json()) == Configuration(short)
     assert short[0].options == {} and short[1].options == {"horizon": 10, "lr": 0.1}
     assert short[1].init == "previous" and short[0].lam == 1e-4
