@@ -20,6 +20,7 @@ import os
 import statistics
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -218,41 +219,27 @@ def main(arguments: list[str] | None = None) -> int:
         "rows": [],
     }
     options.out.mkdir(parents=True, exist_ok=True)
-    for operator in options.operator or OPERATORS:
-        for size in options.size or SIZES:
-            for row in measure_case(operator, size, versions, pythons, options):
-                results["rows"].append(row)
-                print(table({**results, "rows": [row]}).splitlines()[-1], file=sys.stderr)
-            write(results, options.out)
-    print(table(results))
-    return 0
-
-
-def measure_case(
-    operator: str, size: str, versions: dict[str, str], pythons: dict[str, str], options: argparse.Namespace
-) -> list[dict[str, Any]]:
-    """Return a row for each map of an operator at a size, measured by fresh processes."""
-    maps = options.map or list(MAPS)
-    runs: dict[str, list[dict[str, dict[str, Any]]]] = {name: [] for name in maps}
+    runs: dict[tuple[str, str, str], list[dict[str, dict[str, Any]]]] = {}
     for _ in range(options.processes):
         workers = [
             Worker(name, pythons.get(CONTENDERS[name][0], sys.executable), options.threads, options.device)
             for name in versions
         ]
-        for name in maps:
-            runs[name].append(measure(workers, operator, size, name, options.rounds))
+        for case in product(options.operator or OPERATORS, options.size or SIZES, options.map or MAPS):
+            runs.setdefault(case, []).append(measure(workers, *case, options.rounds))
+            results["rows"] = [_row(*done, found) for done, found in runs.items()]
+            line = table({**results, "rows": [_row(*case, runs[case])]}).splitlines()[-1]
+            print(line, file=sys.stderr, flush=True)
+            write(results, options.out)
         for worker in workers:
             worker.close()
-    return [
-        {
-            "operator": operator,
-            "size": size,
-            "map": name,
-            "contenders": pooled(runs[name]),
-            "output_bytes": output_bytes(operator, size, name),
-        }
-        for name in maps
-    ]
+    print(table(results))
+    return 0
+
+
+def _row(operator: str, size: str, name: str, runs: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
+    row = {"operator": operator, "size": size, "map": name, "contenders": pooled(runs)}
+    return row | {"output_bytes": output_bytes(operator, size, name)}
 
 
 def write(results: dict[str, Any], folder: Path) -> None:
