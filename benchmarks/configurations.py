@@ -170,7 +170,7 @@ class Configuration:
         stages = []
         for stage in self.stages:
             horizon = {"horizon": _share(n, factor)} if (n := stage.options.get("horizon")) else {}
-            start = {"iterations": _share(n, factor)} if (n := _iterations(stage)) else {}
+            start = {"iterations": _share(n, factor)} if (n := iterations_of_start(stage)) else {}
             stages.append(
                 replace(
                     stage,
@@ -201,8 +201,8 @@ def _share(n: int, factor: int) -> int:
     return max(1, round(n / factor))
 
 
-def _iterations(stage: Stage) -> int | None:
-    """Return how many iterations the start of a stage takes, if it is iterated."""
+def iterations_of_start(stage: Stage) -> int | None:
+    """Return how many iterations the start of a stage takes, or ``None`` where it is not iterated."""
     if stage.init not in baselines.registry:
         return None
     known = inspect.signature(baselines.registry.get(stage.init)).parameters.get("iterations")

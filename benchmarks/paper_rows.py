@@ -97,8 +97,8 @@ def _denoise(sigma: float) -> Row:
 
 @cache
 def _projection(m: int, seed: int) -> RandomProjection:
-    # Made once: the blocks that it keeps are used by every method.
-    return RandomProjection(m, SHAPE, seed=seed, keep=True)
+    # Made once: its blocks and the decomposition of A Aᵀ are used by every method.
+    return RandomProjection(m, SHAPE, seed=seed, keep=True, decompose=True)
 
 
 def _sensing(m: int, printed: float) -> Row:

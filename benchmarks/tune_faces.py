@@ -8,7 +8,8 @@ choose: it is where the mean over the images peaks. Candidates, row by row:
 3. over images from the best classical restoration, each weight, and the hard constraint where σ = 0, φ
    ``nll`` with L-BFGS and φ ``smoothed`` with Adam, whose step falls to nothing over the run;
 4. over images from the images at which the best of 1 and 2 peaked, where those are better than the best
-   classical restoration.
+   classical restoration;
+5. where the best is over images from a start that is iterated, fewer iterations of the start.
 
 Candidates that were tried before are not tried again (``results/tune_faces.json``)::
 
@@ -34,7 +35,17 @@ import flowsolve as fs
 from flowsolve import baselines
 from flowsolve.operators import Mask
 
-from .configurations import FROZEN, MEAN, PREVIOUS, Configuration, Stage, freeze, frozen, start_of
+from .configurations import (
+    FROZEN,
+    MEAN,
+    PREVIOUS,
+    Configuration,
+    Stage,
+    freeze,
+    frozen,
+    iterations_of_start,
+    start_of,
+)
 from .paper_rows import PAPER_ROWS, classical, mean_face
 from .reporting import faces, parser, read, save, table
 
@@ -51,6 +62,7 @@ ADAM = {
 }
 SCALINGS = ("levels",)
 PHIS = ("nll", "smoothed")
+START_ITERATIONS = (10, 20, 40)
 
 
 @dataclass
@@ -122,7 +134,7 @@ class Tuner:
 
     def _run(self, stages: tuple[Stage, ...], previous: torch.Tensor | None) -> Trial:
         stage = stages[-1]
-        start = start_of(stage.init, self.problem, previous, self.given)
+        start = start_of(stage.init, self.problem, previous, self.given, stage.init_options)
         objective = stage.objective(self.problem, self.prior)
         steps = fs.iterate(
             objective, stage.solver, start, max_iter=stage.max_iter, rtol=None, **stage.options
@@ -215,6 +227,11 @@ def tune(
     if first.best > max(trial.curve[0] for trial in direct):
         for stage in over_images(problem, PREVIOUS, second, phis):
             trials.append(tuner.try_out(*first.configuration.stages, stage, before=first))
+    best = max([*trials, *direct], key=lambda t: t.best)
+    if len(best.stages) == 1 and iterations_of_start(best.stages[0]):
+        for n in START_ITERATIONS:
+            stage = dataclasses.replace(best.stages[0], init_options={"iterations": n})
+            direct.append(tuner.try_out(stage))
     return [*trials, *direct]
 
 

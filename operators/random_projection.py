@@ -19,7 +19,7 @@ COLUMNS = 64
 """Columns of the matrix that are made at a time; they are part of what a seed means."""
 
 CLOSED_FORM_LIMIT = 1024
-"""Measurements up to which A Aᵀ, a full matrix of that size, is decomposed."""
+"""Measurements up to which A Aᵀ, a full matrix of that size, is decomposed without being asked."""
 
 
 @register_operator("random_projection")
@@ -52,8 +52,7 @@ class RandomProjection(LinearOperator):
 
     Notes
     -----
-    Up to 1024 measurements, A Aᵀ is decomposed when first needed and there are closed
-    forms. Beyond, `lipschitz` is the limit of the norm for large matrices,
+    Where A Aᵀ is not decomposed, `lipschitz` is the limit of the norm for large matrices,
     sqrt(variance) (sqrt(m) + sqrt(n)) (Marchenko and Pastur; Geman, "A limit theorem for the
     norm of random matrices", Ann. Probab. 8, 1980), an estimate good to about a per cent.
     """
@@ -65,12 +64,15 @@ class RandomProjection(LinearOperator):
         seed: int = 0,
         variance: float | None = None,
         keep: bool = False,
+        decompose: bool | None = None,
     ) -> None:
         for argument, value, least in (("m", m, 1), ("seed", seed, 0)):
             if not isinstance(value, Integral) or isinstance(value, bool) or not least <= value < 2**64:
                 raise ArgumentError(argument, value, f"an integer >= {least} and below 2**64")
         super().__init__(as_shape(dim_shape, "dim_shape"), (int(m),))
-        self.seed, self.keep = int(seed), bool(keep)
+        if decompose is not None and not isinstance(decompose, bool):
+            raise ArgumentError("decompose", decompose, "True, False or None")
+        self.seed, self.keep, self.decompose = int(seed), bool(keep), decompose
         self.variance = 1 / int(m) if variance is None else as_number(variance, "variance")
         self._n = math.prod(self.dim_shape)
         self._kept: dict[int, HostArray] = {}
@@ -78,8 +80,8 @@ class RandomProjection(LinearOperator):
 
     @property
     def has_closed_form(self) -> bool:
-        """Whether there are few enough measurements to decompose A Aᵀ."""
-        return self.codim_shape[0] <= CLOSED_FORM_LIMIT
+        """Whether A Aᵀ is decomposed."""
+        return self.codim_shape[0] <= CLOSED_FORM_LIMIT if self.decompose is None else self.decompose
 
     def block(self, number: int) -> np.ndarray:
         """Return some columns of the matrix, transposed, before they are scaled.
@@ -162,6 +164,7 @@ class RandomProjection(LinearOperator):
             "seed": self.seed,
             "variance": self.variance,
             "keep": self.keep,
+            "decompose": self.decompose,
         }
 
     def __getstate__(self) -> dict[str, Any]:

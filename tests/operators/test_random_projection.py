@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from flowsolve.errors import ArgumentError
 from flowsolve.operators import RandomProjection, random_projection
 
 SHAPE = (1, 10, 20)
@@ -62,3 +63,16 @@ def test_norm_of_many_measurements_is_near():
     op = RandomProjection(1025, (1, 40, 40))
     matrix = op.to_dense()
     assert op.lipschitz == pytest.approx(np.linalg.norm(matrix, 2), rel=0.02)
+
+
+def test_closed_form_when_asked_for(monkeypatch, rng):
+    v, y = rng.standard_normal((1, 10, 10)), rng.standard_normal(40)
+    iterating = RandomProjection(40, (1, 10, 10), decompose=False)
+    assert not iterating.has_closed_form
+    monkeypatch.setattr(random_projection, "CLOSED_FORM_LIMIT", 39)
+    closed = RandomProjection(40, (1, 10, 10), decompose=True)
+    assert closed.has_closed_form and closed.lipschitz_kind == "exact"
+    np.testing.assert_allclose(closed.prox_l2(v, y, 2.0), iterating.prox_l2(v, y, 2.0), atol=1e-9)
+    assert RandomProjection(**closed._options()).has_closed_form
+    with pytest.raises(ArgumentError, match="decompose"):
+        RandomProjection(40, (1, 10, 10), decompose="yes")
