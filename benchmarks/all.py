@@ -78,7 +78,7 @@ SIZES: dict[str, Size] = {
     "solvers": Size("--images 2 --part hybrid --part starts --task deblur --budget 100", 8),
     "initialisation": Size("--images 2 --max-iter 40 --task deblur --solver lbfgs --solver adam", 5),
     "peers": Size("--images 2 --evaluations 80 --task deblur", 3),
-    "natural": Size("--every 68 --tune-limit 2", 4),
+    "natural": Size("--every 68 --tune-limit 2 --task denoise-0.1 --task sr2-0.01", 4),
     "flow_speed": Size(
         "--rounds 3 --size bundled --no-memory", 2, faces=False, out="flow_speed.json", prints=True
     ),
