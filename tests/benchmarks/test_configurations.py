@@ -60,6 +60,15 @@ def test_a_given_image_is_a_start(tiny_prior):
     assert x.shape == (3, 3, 8, 8) and torch.isfinite(x).all()
 
 
+def test_a_start_takes_its_options(tiny_prior):
+    problem = make_problem()
+    stage = Stage("analysis", init="total-variation", init_options={"iterations": 2}, max_iter=2)
+    objective = stage.objective(problem, tiny_prior)
+    start = baselines.total_variation(problem, iterations=2)
+    by_hand = fs.solve(objective, "lbfgs", start, max_iter=2, rtol=None)
+    torch.testing.assert_close(Configuration((stage,)).restore(problem, tiny_prior).x, by_hand.final.x)
+
+
 def test_json_and_back(tmp_path):
     stage = Stage("analysis", factor=0.35, options={"history": 5}, init="tikhonov")
     configuration = Configuration((stage,))

@@ -77,6 +77,10 @@ def test_tuner_freezes_the_peak(tiny_prior):
     # Latents that restore worse than a classical restoration are no start.
     direct = tune_faces.tune(["harmonic"], tuner, 4, 3, phis=("smoothed",))
     assert not any(len(trial.stages) > 1 for trial in direct)
+    # A start that is iterated is tried with fewer iterations, where it is the best.
+    iterated = tune_faces.tune(["total-variation"], tuner, 1, 3, phis=("smoothed",))
+    tried = [t.stages[0].init_options.get("iterations") for t in iterated]
+    assert [n for n in tried if n] == list(tune_faces.START_ITERATIONS)
 
 
 def test_candidates_without_noise_use_numbers_and_the_constraint():
