@@ -146,7 +146,7 @@ class Configuration:
         evaluations, seconds, x = np.zeros(len(problem)), 0.0, None
         for stage in self.stages:
             began = time.perf_counter()
-            start = start_of(stage.init, problem, x, given or {}, stage.init_options)
+            start = start_of(stage, problem, x, given or {})
             if isinstance(start, str):
                 start = initialise.make_start(start, problem, prior)
             seconds += time.perf_counter() - began
@@ -210,21 +210,21 @@ def iterations_of_start(stage: Stage) -> int | None:
 
 
 def start_of(
-    name: str,
+    stage: Stage,
     problem: fs.InverseProblem,
     previous: torch.Tensor | None,
     given: Mapping[str, torch.Tensor],
-    options: Mapping[str, Any] | None = None,
 ) -> str | Start:
-    """Return a start by name: the images of the stage before, a given one, a registered start, a baseline."""
+    """Return a stage's start: the images of the stage before, given ones, a registered start, a baseline."""
+    name = stage.init
     if name == PREVIOUS:
         if previous is None:
             raise ValueError("the first stage has none before it")
         return Start(x=previous, name=name)
     if name in given:
         return Start(x=given[name].to(problem.y).expand(len(problem), *given[name].shape).clone(), name=name)
-    if name in baselines.registry and (options or name not in initialise.registry):
-        return Start(x=baselines.registry.get(name)(problem, **(options or {})), name=name)
+    if name in baselines.registry and (stage.init_options or name not in initialise.registry):
+        return Start(x=baselines.registry.get(name)(problem, **stage.init_options), name=name)
     return name
 
 

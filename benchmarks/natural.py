@@ -28,7 +28,7 @@ import flowsolve as fs
 from flowsolve import baselines, images
 from flowsolve.operators import Blur, Downsample, Identity, LinearOperator, Mask
 
-from .reporting import environment, parser, quality, read, save, spread, table
+from .reporting import environment, made_by, parser, quality, read, save, spread, table
 
 NAME, TV, BM3D = "natural", "total-variation", "bm3d"
 
@@ -229,10 +229,7 @@ def report(rows: dict[str, Any]) -> str:
             cells = [len(entry["psnr"]), spread(entry["psnr"]), f"{gain:+.2f}", spread(entry["ssim"], 3)]
             lines.append([TASKS[name].title, method, *cells, f"{np.mean(entry['seconds']):.1f}"])
     head = ["task", "method", "images", "PSNR", "over TV", "SSIM", "s/image"]
-    chosen = [
-        f"- {TASKS[name].title}: {row['chosen']}{'; ' + row['by'] if 'by' in row else ''}"
-        for name, row in rows.items()
-    ]
+    chosen = [f"- {TASKS[name].title}: {row['chosen']}; {row['by']}" for name, row in rows.items()]
     title = "# Photographs of any size"
     return "\n\n".join(
         [title, table(head, lines), "Chosen on crops of other photographs:", "\n".join(chosen)]
@@ -267,8 +264,7 @@ def main(arguments: list[str] | None = None) -> int:
         chosen, tried = choose(TASKS[name], tune, prior, options.max_iter)
         print(f"{name}: {chosen}", flush=True)
         methods = measure(TASKS[name], test, prior, chosen, python)
-        about = environment(options.threads)
-        by = f"`{about['command']}`, {about['processor']}, {about['date']}"
+        by = made_by(environment(options.threads))
         rows[name] = {"chosen": vars(chosen), "tried": tried, "methods": methods, "by": by}
         save(NAME, options, {"rows": rows, "bm3d": python is not None}, report(rows), quiet=True)
     print(report(rows))

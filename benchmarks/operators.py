@@ -26,7 +26,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from operator_contenders import CONTENDERS, MAPS, ON_TORCH, OPERATORS, SIZES, data
-from reporting import environment
+from reporting import environment, made_by
 
 OURS, BARE = "flowsolve", "torch (bare)"
 SECONDS = 0.02
@@ -220,6 +220,7 @@ def main(arguments: list[str] | None = None) -> int:
     }
     options.out.mkdir(parents=True, exist_ok=True)
     runs: dict[tuple[str, str, str], list[dict[str, dict[str, Any]]]] = {}
+    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for _ in range(options.processes):
         workers = [
             Worker(name, pythons.get(CONTENDERS[name][0], sys.executable), options.threads, options.device)
@@ -227,8 +228,9 @@ def main(arguments: list[str] | None = None) -> int:
         ]
         for case in product(options.operator or OPERATORS, options.size or SIZES, options.map or MAPS):
             runs.setdefault(case, []).append(measure(workers, *case, options.rounds))
-            results["rows"] = [_row(*done, found) for done, found in runs.items()]
-            line = table({**results, "rows": [_row(*case, runs[case])]}).splitlines()[-1]
+            rows[case] = _row(*case, runs[case])
+            results["rows"] = list(rows.values())
+            line = table({**results, "rows": [rows[case]]}).splitlines()[-1]
             print(line, file=sys.stderr, flush=True)
             write(results, options.out)
         for worker in workers:
@@ -250,7 +252,7 @@ def write(results: dict[str, Any], folder: Path) -> None:
 
 def page(results: dict[str, Any]) -> str:
     """Return the table with what its figures are and where they come from."""
-    device, about = results["device"], results["environment"]
+    device = results["device"]
     return f"""# Operators beside other libraries
 
 Median milliseconds of {results["rounds"]} rounds, in each of which all libraries are asked in turn, by each
@@ -261,7 +263,7 @@ threads: {results["threads"]}.
 
 {table(results)}
 
-`{about["command"]}`, {about["processor"]}, {about["date"]}
+{made_by(results["environment"])}
 """
 
 

@@ -76,6 +76,11 @@ def environment(threads: int) -> dict[str, Any]:
     }
 
 
+def made_by(about: dict[str, Any]) -> str:
+    """Return command, machine and date of an `environment`, in a line of Markdown."""
+    return f"`{about['command']}`, {about['processor']}, {about['date']}"
+
+
 def _portable(arguments: Sequence[str]) -> list[str]:
     """Return arguments without the paths, which mean nothing on another machine."""
     pairs = zip(["", *arguments], arguments, strict=False)

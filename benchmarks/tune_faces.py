@@ -134,7 +134,7 @@ class Tuner:
 
     def _run(self, stages: tuple[Stage, ...], previous: torch.Tensor | None) -> Trial:
         stage = stages[-1]
-        start = start_of(stage.init, self.problem, previous, self.given, stage.init_options)
+        start = start_of(stage, self.problem, previous, self.given)
         objective = stage.objective(self.problem, self.prior)
         steps = fs.iterate(
             objective, stage.solver, start, max_iter=stage.max_iter, rtol=None, **stage.options

@@ -113,11 +113,12 @@ def filter_planes(x: torch.Tensor, spectrum: torch.Tensor, size: tuple[int, int]
     import torch
 
     kernels, pixels = spectrum.shape[0], size[0] * size[1]
-    count = max(1, TRANSFORM_TILE * torch.get_num_threads() // pixels)
+    tile = TRANSFORM_TILE * torch.get_num_threads()
     planes = x.reshape(-1, *x.shape[-2:])
-    if len(planes) * pixels <= TRANSFORM_WHOLE:
+    if len(planes) * pixels <= max(TRANSFORM_WHOLE, tile):
         images = planes.view(-1, kernels, *x.shape[-2:])
         return _filter(images, spectrum, size).view(*x.shape[:-2], *size)
+    count = max(1, tile // pixels)
     out = empty((*x.shape[:-2], *size), x.dtype)
     results = out.view(-1, *size)
     if kernels > 1:

@@ -103,7 +103,7 @@ def test_photographs_are_chosen_on_and_measured(monkeypatch):
     ]
     methods = natural.measure(task, [x], prior, chosen, None)
     assert set(methods) == {"total-variation", "back-projection", "flow (natural)"}
-    assert "SR×2" in natural.report({"sr2-0.01": {"chosen": vars(chosen), "methods": methods}})
+    assert "SR×2" in natural.report({"sr2-0.01": {"chosen": vars(chosen), "methods": methods, "by": "me"}})
 
 
 def test_page_of_all_results(tmp_path):
