@@ -93,7 +93,8 @@ def restoration_figure(
     columns = len(panels) + (error is not None)
     curves = 3 if "psnr" in trace else 1
     side, curve_height = 1.75, 2.6
-    width = max(columns * side + 0.9, 8.2)
+    # Beside the images: names on the left; on the right the bar of colours and its numbers.
+    width = max(columns * side + 1.3, 8.2)
     pitch = side * 0.95 + 0.24
     height = 0.75 + len(rows) * pitch + 0.75 + curve_height
     figure = Figure(figsize=(width, height), dpi=130)
