@@ -53,6 +53,10 @@ def train(
     noise: Annotated[
         float, typer.Option(help="Deviation of Gaussian noise added to the images, for a smoother prior.")
     ] = 0.0,
+    uniform_noise: Annotated[
+        float,
+        typer.Option(help="Width of uniform noise added to unquantised images in place of one grey level."),
+    ] = 0.0,
     limit: Annotated[int | None, typer.Option(help="Most images to train on.")] = None,
     clip: Annotated[float, typer.Option(help="Largest norm of the gradient.")] = 100.0,
     ema: Annotated[float, typer.Option(help="Decay a step of the averaged weights.")] = 0.998,

@@ -83,7 +83,9 @@ class _Run:
         self.seed = options.seed if document is None else int(document["seed"])
         self.command = options.command() if document is None else str(document["command"])
         self.fingerprint = self.images.fingerprint()
-        self.sampler = Sampler(self.images.train, self.size, self.config.bits, self.seed, options.noise)
+        self.sampler = Sampler(
+            self.images.train, self.size, self.config.bits, self.seed, options.added_noise()
+        )
         if fresh:
             glow.initialise(self.sampler.batch(0, min(FIRST_BATCH, max(32, len(self.images.train)))))
         self.state = TrainingState(glow, world.device, options.ema)
@@ -239,7 +241,7 @@ class _Run:
             self.config.bits,
             self.options.batch,
             self.world,
-            self.options.noise,
+            self.options.added_noise(),
         )
         counters.bits = bits
         if counters.first_bits is None:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from ...errors import ArgumentError
 from ..config import GlowConfig, first_problem
 from .growth import check_growth
+from .sampling import Noise
 
 DEFAULTS: dict[str, Any] = {
     "size": 64,
@@ -74,6 +75,9 @@ class TrainingOptions:
         Standard deviation of Gaussian noise added to the images, in units of their range: the density that is
         learned is that of the noisy images, smoother and easier to optimise through. Bits a dimension are
         then those of the noisy images.
+    uniform_noise : float
+        Width of uniform noise on [0, width) that is added to the unquantised image in place of the dequantisation
+        noise of one grey level; 0 for the latter. 1/32 is what Oberlin and Verm's code trains with.
     limit : int, optional
         Use no more than so many training images.
     clip : float
@@ -117,6 +121,7 @@ class TrainingOptions:
     device: str = "cpu"
     bf16: bool = False
     noise: float = 0.0
+    uniform_noise: float = 0.0
     limit: int | None = None
     clip: float = 100.0
     ema: float = 0.998
@@ -137,8 +142,10 @@ class TrainingOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ArgumentError(name, value, "an integer >= 1")
-        if not (math.isfinite(self.noise) and self.noise >= 0):
-            raise ArgumentError("noise", self.noise, "a finite number >= 0")
+        for name in ("noise", "uniform_noise"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ArgumentError(name, value, "a finite number >= 0")
         if not 0 <= self.ema < 1:
             raise ArgumentError("ema", self.ema, "a number in [0, 1)")
         if not 0 <= self.seed < 2**63:
@@ -149,6 +156,10 @@ class TrainingOptions:
             raise ArgumentError("bits", self.bits, f"an integer from 1 to {MAX_BITS}")
         if self.init is None and not self.resume:
             self.architecture()
+
+    def added_noise(self) -> Noise:
+        """Return what noise the images get."""
+        return Noise(self.noise, self.uniform_noise)
 
     def architecture(self, base: GlowConfig | None = None, *, grown: bool = False) -> GlowConfig:
         """Return the architecture to train.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,8 +27,31 @@ def generator(seed: int, stream: int, counter: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(counter=[0, counter, 0, 0], key=[seed, stream]))
 
 
-def dequantise(pixels: np.ndarray, bits: int, random: np.random.Generator, sigma: float = 0.0) -> np.ndarray:
-    """Reduce bytes to `bits` bits and add uniform noise of one grey level, and Gaussian noise if asked for.
+@dataclass(frozen=True)
+class Noise:
+    """What noise the images get that a prior learns from.
+
+    Attributes
+    ----------
+    sigma : float
+        Standard deviation of Gaussian noise, in units of the image range.
+    width : float
+        Width of uniform noise on [0, width) on top of the unquantised image, in place of the
+        dequantisation noise of one grey level; 0 for the latter.
+    """
+
+    sigma: float = 0.0
+    width: float = 0.0
+
+
+DEQUANTISED = Noise()
+"""Uniform noise of one grey level alone."""
+
+
+def dequantise(
+    pixels: np.ndarray, bits: int, random: np.random.Generator, added: Noise = DEQUANTISED
+) -> np.ndarray:
+    """Reduce bytes to `bits` bits and add uniform noise of one grey level, or the noise that is asked for.
 
     Parameters
     ----------
@@ -37,23 +61,31 @@ def dequantise(pixels: np.ndarray, bits: int, random: np.random.Generator, sigma
         From 1 to 8.
     random : numpy.random.Generator
         Source of the noise.
-    sigma : float
-        Standard deviation of the Gaussian noise, in units of the image range.
+    added : Noise
+        Noise beyond, or in place of, that of one grey level.
 
     Returns
     -------
     numpy.ndarray, float32
-        Same shape, in [0, 1] but for the Gaussian noise.
+        Same shape, in [0, 1] but for the noise that is asked for.
     """
     noise = random.random(pixels.shape, dtype=np.float32)
-    values = (noise + (pixels >> np.uint8(8 - bits))) * np.float32(2.0**-bits)
-    if sigma:
-        values += np.float32(sigma) * random.standard_normal(pixels.shape, dtype=np.float32)
+    if added.width:
+        values = pixels * np.float32(1 / 255) + np.float32(added.width) * noise
+    else:
+        values = (noise + (pixels >> np.uint8(8 - bits))) * np.float32(2.0**-bits)
+    if added.sigma:
+        values += np.float32(added.sigma) * random.standard_normal(pixels.shape, dtype=np.float32)
     return values
 
 
 def view(
-    pixels: np.ndarray, size: int, bits: int, random: np.random.Generator, flip: bool, sigma: float = 0.0
+    pixels: np.ndarray,
+    size: int,
+    bits: int,
+    random: np.random.Generator,
+    flip: bool,
+    added: Noise = DEQUANTISED,
 ) -> np.ndarray:
     """Return a random crop of an image, perhaps mirrored, dequantised.
 
@@ -67,7 +99,7 @@ def view(
         As in :func:`dequantise`.
     flip : bool
         Whether to mirror left and right every other time.
-    sigma : float
+    added : Noise
         As in :func:`dequantise`.
 
     Returns
@@ -78,7 +110,7 @@ def view(
     left = int(random.integers(pixels.shape[1] - size + 1))
     mirrored = bool(random.integers(2))
     crop = pixels[top : top + size, left : left + size]
-    return dequantise(crop[:, ::-1] if flip and mirrored else crop, bits, random, sigma)
+    return dequantise(crop[:, ::-1] if flip and mirrored else crop, bits, random, added)
 
 
 def to_images(views: Sequence[np.ndarray]) -> Tensor:
@@ -99,12 +131,14 @@ class Sampler:
         Side of the crops, and bits a pixel value.
     seed : int
         Seed of order, crops, flips and noise.
-    sigma : float
-        Standard deviation of Gaussian noise that is added.
+    added : Noise
+        Noise that the views get.
     """
 
-    def __init__(self, store: ImageStore, size: int, bits: int, seed: int, sigma: float = 0.0) -> None:
-        self.store, self.size, self.bits, self.seed, self.sigma = store, size, bits, seed, sigma
+    def __init__(
+        self, store: ImageStore, size: int, bits: int, seed: int, added: Noise = DEQUANTISED
+    ) -> None:
+        self.store, self.size, self.bits, self.seed, self.added = store, size, bits, seed, added
         self._epoch = -1
         self._order = np.arange(0)
 
@@ -122,7 +156,7 @@ class Sampler:
         for position in range(start, start + count):
             random = generator(self.seed, VIEW, position)
             pixels = self.store[self.index(position)]
-            views.append(view(pixels, self.size, self.bits, random, True, self.sigma))
+            views.append(view(pixels, self.size, self.bits, random, True, self.added))
         return to_images(views)
 
 

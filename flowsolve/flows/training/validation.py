@@ -14,7 +14,7 @@ from .data import ImageStore
 from .distributed import World
 from .files import writing
 from .likelihood import BitsPerDim
-from .sampling import VALIDATION, generator, to_images, view
+from .sampling import DEQUANTISED, VALIDATION, Noise, generator, to_images, view
 
 GRID = 8
 """Samples a row, and rows."""
@@ -25,7 +25,13 @@ TEMPERATURES = (0.7, 1.0)
 
 @torch.no_grad()
 def validation_bits(
-    glow: Glow, store: ImageStore, size: int, bits: int, batch: int, world: World, sigma: float = 0.0
+    glow: Glow,
+    store: ImageStore,
+    size: int,
+    bits: int,
+    batch: int,
+    world: World,
+    added: Noise = DEQUANTISED,
 ) -> float:
     """Return the mean bits a dimension of a store's images, the same noise every time.
 
@@ -41,8 +47,8 @@ def validation_bits(
         Images at once.
     world : World
         The processes that share the work.
-    sigma : float
-        Standard deviation of Gaussian noise that is added to the images.
+    added : Noise
+        Noise that the images get.
 
     Returns
     -------
@@ -53,7 +59,7 @@ def validation_bits(
     total, mine = 0.0, range(world.rank, len(store), world.size)
     for start in range(0, len(mine), batch):
         chosen = mine[start:][:batch]
-        views = [view(store[i], size, bits, generator(0, VALIDATION, i), False, sigma) for i in chosen]
+        views = [view(store[i], size, bits, generator(0, VALIDATION, i), False, added) for i in chosen]
         total += float(module(to_images(views).to(world.device)).double().sum())
     return world.sum([total])[0] / len(store)
 
