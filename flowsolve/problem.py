@@ -16,6 +16,10 @@ from .noise import Gaussian, NoiseModel
 from .operators import LinearOperator
 
 
+AUTO = "auto"
+"""In place of a number: to be found from the measurements."""
+
+
 class InverseProblem:
     """A batch of images measured through one operator; every image is its own problem.
 
@@ -25,29 +29,45 @@ class InverseProblem:
         The degradation A.
     y : array, shape (N, *codim_shape) or codim_shape
         Measurements, NumPy, CuPy or torch, float32 or float64. A single measurement is taken as N = 1.
-    sigma : float
+    sigma : float or "auto"
         Standard deviation of the Gaussian noise, in units of the image range [0, 1]; 0 for none. Of other
-        noise its typical level, which starts and baselines go by.
+        noise its typical level, which starts and baselines go by. ``"auto"`` estimates it from `y`
+        (`flowsolve.noise_level`).
     x_true : array, shape (N, *dim_shape) or dim_shape, optional
         The clean images in [0, 1], for metrics only: no solver sees them.
+
+    Attributes
+    ----------
+    sigma_estimated : bool
+        Whether `sigma` was estimated.
 
     Raises
     ------
     ArgumentError
         If shapes do not match the operator, a value is not finite, or `sigma` is negative.
+    UnsupportedError
+        If `sigma` is ``"auto"`` and nothing about the operator tells noise from image.
     """
 
-    def __init__(self, operator: LinearOperator, y: Any, *, sigma: float, x_true: Any = None) -> None:
+    def __init__(
+        self, operator: LinearOperator, y: Any, *, sigma: float | str, x_true: Any = None
+    ) -> None:
         if not isinstance(operator, LinearOperator):
             raise ArgumentError("operator", type(operator).__name__, "a flowsolve LinearOperator")
         self.operator = operator
-        self.sigma = check_sigma(sigma)
+        self.sigma_estimated = isinstance(sigma, str) and sigma == AUTO
+        if not self.sigma_estimated:
+            self.sigma = check_sigma(sigma)
         self.y = _as_batch("y", y, operator.codim_shape)
         self.x_true = None if x_true is None else _as_batch("x_true", x_true, operator.dim_shape).to(self.y)
         if self.x_true is not None and len(self.x_true) != len(self.y):
             raise ArgumentError("x_true", f"{len(self.x_true)} images", f"{len(self.y)}, as many as in y")
         if operator.n_images not in (None, len(self.y)):
             raise ArgumentError("y", f"{len(self.y)} images", f"{operator.n_images}, as the operator has")
+        if self.sigma_estimated:
+            from .noise_level import estimate_sigma
+
+            self.sigma = estimate_sigma(operator, self.y)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -128,7 +148,7 @@ def degrade(
     return noise.corrupt(operator, y, seed=seed)
 
 
-def check_sigma(sigma: float) -> float:
+def check_sigma(sigma: Any) -> float:
     """Return `sigma` as a float, or raise `ArgumentError` if it is negative or not finite."""
     if not (isinstance(sigma, int | float | np.number) and math.isfinite(sigma) and sigma >= 0):
         raise ArgumentError("sigma", repr(sigma), "a finite number >= 0")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+
+if TYPE_CHECKING:
+    from .methods import Method
 
 
 @dataclass
@@ -57,6 +61,13 @@ class Result:
         Solver time; metrics and recording excluded.
     record : pathlib.Path or None
         The run's HDF5 file.
+    method : Method or None
+        Of `flowsolve.restore`: the stages that were run, and why.
+    notes : tuple of str
+        What is worth knowing of the outcome, in words.
+    fallback : numpy.ndarray, shape (N,), bool, or None
+        Which images are the classical start, because what the prior led to was found worse; None where nothing
+        was asked.
     """
 
     best: Iterate
@@ -67,6 +78,9 @@ class Result:
     iterations: np.ndarray
     seconds: float
     record: Path | None = None
+    method: Method | None = None
+    notes: tuple[str, ...] = ()
+    fallback: np.ndarray | None = None
 
     @property
     def x(self) -> torch.Tensor:

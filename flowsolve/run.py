@@ -21,6 +21,7 @@ from .metrics import psnr
 from .objectives.base import Objective
 from .recording import RunRecord, RunWriter, describe_run
 from .recording.checkpoint import Arrays, pack_state, unpack_state
+from .recording.earlier import EarlierStages
 from .result import Iterate, Result
 from .solvers.base import Solver
 from .stopping import Criterion, Progress, make_criterion
@@ -75,32 +76,40 @@ class Run:
         self.restarted_at: list[int] = []
         self._begun = self._restored = False
 
-    def record_to(self, path: str | Path, **options: Any) -> None:
+    def describe(self) -> dict[str, Any]:
+        """Return the configuration that the run can be repeated from, of JSON types."""
+        return describe_run(self.objective, self.solver, self.start, self.seed, self.limits, self.criterion)
+
+    def record_to(self, path: str | Path, *, earlier: EarlierStages | None = None, **options: Any) -> None:
         """Write the run to an HDF5 file at `path`; to be called before the first iteration.
 
         Parameters
         ----------
         path : path
             File to create.
+        earlier : EarlierStages, optional
+            In a method, the stages before this one.
         **options
             Of `flowsolve.recording.RunWriter`: ``force``, ``snapshot_every``, ``checkpoint_seconds``,
             ``flush_seconds``.
         """
-        config = describe_run(self.objective, self.solver, self.start, self.seed, self.limits, self.criterion)
+        config = self.describe()
         config["record"] = {k: v for k, v in options.items() if k != "force"}
         if self.restarted_at:
             config["restarted_at"] = self.restarted_at
         # A start that was given cannot be made again from a name: the record keeps it.
         given = {} if self._start_named else {"x": self.start.x, "z": self.start.z}
         start = {name: tensor for name, tensor in given.items() if tensor is not None}
-        self.writer = RunWriter(path, config, self.objective, start=start, **options)
+        self.writer = RunWriter(path, config, self.objective, start=start, earlier=earlier, **options)
 
-    def record_on(self, record: RunRecord, iteration: int) -> None:
+    def record_on(
+        self, record: RunRecord, iteration: int, *, earlier: EarlierStages | None = None
+    ) -> None:
         """Write on, as a run restored at an iteration of a record; its file is replaced in one step."""
         arrays = self._pack()
         if not self.solver.resumes_exactly():
             self.restarted_at = [*record.config.get("restarted_at", []), iteration]
-        self.record_to(record.path, force=True, **record.config["record"])
+        self.record_to(record.path, force=True, earlier=earlier, **record.config["record"])
         assert self.writer is not None
         with record.open() as old:
             self.writer.adopt(old, iteration)

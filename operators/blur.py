@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,10 @@ from .checks import as_shape
 from .config import encode_array
 from .convolution import Convolution
 from .registration import register_operator
+from .separable_blur import SeparableBlur
+
+RANK_ONE = 1e-12
+"""A kernel whose second singular value is at most this share of its first is one column times one row."""
 
 ROUNDING = 1.0 + 1e-12
 """Bounds are raised by this, so that they hold although they were computed in float64."""
@@ -36,7 +41,8 @@ class Blur(LinearOperator):
     dim_shape : (int, int, int)
         Shape ``(C, H, W)`` of one image.
     boundary : {"circular", "zero", "reflect", "replicate"}, optional
-        What lies beyond the edge, by torch's names. Only ``"circular"`` has closed forms.
+        What lies beyond the edge, by torch's names. Closed forms are there for ``"circular"``, and for
+        every rule where the kernel is one column times one row, as uniform and Gaussian kernels are.
 
     Raises
     ------
@@ -90,8 +96,19 @@ class Blur(LinearOperator):
 
     @property
     def has_closed_form(self) -> bool:
-        """Whether the boundary is circular, so that the FFT diagonalises A Aᵀ."""
-        return self.boundary == "circular"
+        """Whether the boundary is circular, so that the FFT diagonalises A Aᵀ, or the kernel separable."""
+        return self.boundary == "circular" or self._separable is not None
+
+    @cached_property
+    def _separable(self) -> SeparableBlur | None:
+        """The same blur along columns and then rows, whose closed forms know every boundary rule."""
+        if self.boundary == "circular" or len(self.kernel) > 1:
+            return None
+        left, singular, right = np.linalg.svd(self.kernel[0])
+        if len(singular) > 1 and singular[1] > RANK_ONE * singular[0]:
+            return None
+        rows, columns = left[:, 0] * singular[0], right[0]
+        return SeparableBlur(rows, columns, self.dim_shape, self.boundary)
 
     def _check_kernel(self, host: np.ndarray) -> None:
         channels = self.dim_shape[0]
@@ -108,7 +125,14 @@ class Blur(LinearOperator):
         return self._convolution.gram(x)
 
     def _cogram_function(self, f: Any, y: Array) -> Array:
+        if self._separable is not None:
+            return self._separable._cogram_function(f, y)
         return self._convolution.filter(y, f(self._convolution.power.like(y)))
+
+    def _adjoint_cogram_function(self, f: Any, y: Array) -> Array:
+        if self._separable is not None:
+            return self._separable._adjoint_cogram_function(f, y)
+        return super()._adjoint_cogram_function(f, y)
 
     def _lipschitz(self) -> tuple[float, str]:
         largest = np.sqrt(np.max(self._convolution.power.host, axis=(1, 2)))

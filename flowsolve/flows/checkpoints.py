@@ -49,6 +49,14 @@ class PriorCard(BaseModel):
         Held-out negative log-likelihood in bits a dimension, where it was measured.
     notes : str
         What else is worth knowing, such as what an import had to assume.
+    noise_sigma : float or None
+        Standard deviation of the Gaussian noise that was added to the images it was trained on, in units of
+        their range; None where it is not known.
+    noise_width : float or None
+        Width of the uniform noise that was added to unquantised images in place of one grey level; None where
+        that was not done.
+    latent_companion : str or None
+        Name of a prior of the same images that is better for descents over latents.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -58,6 +66,13 @@ class PriorCard(BaseModel):
     terms: str = "not stated"
     bits_per_dim: float | None = None
     notes: str = ""
+    noise_sigma: float | None = None
+    noise_width: float | None = None
+    latent_companion: str | None = None
+
+
+LATER = ("notes", "noise_sigma", "noise_width", "latent_companion")
+"""Fields that a file has only where they say something: without them it is as it was before there were any."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +89,7 @@ def serialise(glow: Glow, card: PriorCard) -> bytes:
     header = {
         "schema": SCHEMA,
         "architecture": glow.config.model_dump(mode="json"),
-        # Without notes, the file stays as it was before there were any.
-        **card.model_dump(mode="json", exclude=None if card.notes else {"notes"}),
+        **card.model_dump(mode="json", exclude={name for name in LATER if getattr(card, name) in ("", None)}),
     }
     # A copy of each tensor, because the format refuses tensors that share memory.
     tensors = {name: tensor.detach().cpu().clone() for name, tensor in glow.state_dict().items()}

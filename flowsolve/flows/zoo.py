@@ -11,6 +11,7 @@ import functools
 import importlib.resources
 import logging
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -23,10 +24,35 @@ from .prior import FlowPrior
 from .raw import PREFIX as RAW
 from .raw import raw_prior
 
-FACES64_SHA256 = "106d288e75265ce82e63220cea149ab4a152ad4361e82b01845bac930ae9e97b"
-FACES64_ADDITIVE_SHA256 = "0a9cd01e64bb9074085b47e59a495f321e515fe08ec37510ca3ce310ca5e0477"
-FACES64_AFFINE_SHA256 = "f6cd6b16ef7e742423a096235ad7ea2c7d6519fa0a55c1ab6b06209ee8339146"
-NATURAL_SHA256 = "776e328498eb2bb5c793c73b4487c553294b7dd7bf05b596daaa96ee2f73dc19"
+
+@dataclass(frozen=True)
+class Bundled:
+    """What is known of weights that come with the package, beside what their file says.
+
+    Attributes
+    ----------
+    sha256 : str
+        Hash of the file.
+    noise_sigma : float
+        Deviation of the Gaussian noise that they were trained with.
+    latent_companion : str, optional
+        Prior of the same images for descents over latents.
+    """
+
+    sha256: str
+    noise_sigma: float = 0.0
+    latent_companion: str | None = None
+
+
+BUNDLED = {
+    "faces64": Bundled(
+        "106d288e75265ce82e63220cea149ab4a152ad4361e82b01845bac930ae9e97b", 0.015, "faces64-additive"
+    ),
+    "faces64-additive": Bundled("0a9cd01e64bb9074085b47e59a495f321e515fe08ec37510ca3ce310ca5e0477"),
+    "faces64-affine": Bundled("f6cd6b16ef7e742423a096235ad7ea2c7d6519fa0a55c1ab6b06209ee8339146"),
+    "natural": Bundled("776e328498eb2bb5c793c73b4487c553294b7dd7bf05b596daaa96ee2f73dc19", 0.02),
+}
+"""Weights that come with the package."""
 
 _log = logging.getLogger("flowsolve")
 
@@ -129,25 +155,25 @@ def _tell_terms(name: str, terms: str) -> None:
 @register_prior("faces64")
 def faces64(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> FlowPrior:
     """Aligned faces, 64x64 RGB, best over images (Glow, 4 levels of 8; non-commercial research use)."""
-    return _bundled_prior("faces64", FACES64_SHA256, device, dtype)
+    return _bundled_prior("faces64", device, dtype)
 
 
 @register_prior("faces64-additive")
 def faces64_additive(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> FlowPrior:
     """Aligned faces, 64x64 RGB, fast and better over latents (additive; non-commercial research use)."""
-    return _bundled_prior("faces64-additive", FACES64_ADDITIVE_SHA256, device, dtype)
+    return _bundled_prior("faces64-additive", device, dtype)
 
 
 @register_prior("faces64-affine")
 def faces64_affine(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> FlowPrior:
     """Aligned faces, 64x64 RGB, of the highest likelihood (affine; non-commercial research use)."""
-    return _bundled_prior("faces64-affine", FACES64_AFFINE_SHA256, device, dtype)
+    return _bundled_prior("faces64-affine", device, dtype)
 
 
 @register_prior("natural")
 def natural(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> FlowPrior:
     """Photographs of any size, RGB (Glow, 4 levels of 8 steps; non-commercial research use)."""
-    return _bundled_prior("natural", NATURAL_SHA256, device, dtype)
+    return _bundled_prior("natural", device, dtype)
 
 
 def _is_path(name_or_path: str | os.PathLike[str]) -> bool:
@@ -156,20 +182,24 @@ def _is_path(name_or_path: str | os.PathLike[str]) -> bool:
     return name_or_path.endswith(".safetensors") or "/" in name_or_path or os.sep in name_or_path
 
 
-def _bundled_prior(name: str, sha256: str, device: str | torch.device, dtype: torch.dtype) -> FlowPrior:
-    return _prior(_bundled(name, sha256), name, name, device, dtype)
+def _bundled_prior(name: str, device: str | torch.device, dtype: torch.dtype) -> FlowPrior:
+    return _prior(_bundled(name), name, name, device, dtype)
 
 
-def _bundled(name: str, sha256: str) -> Checkpoint:
+def _bundled(name: str) -> Checkpoint:
+    known = BUNDLED[name]
     resource = importlib.resources.files("flowsolve.flows").joinpath("weights", f"{name}.safetensors")
     try:
         data = resource.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{name}: its weights are not in this installation of flowsolve") from error
     checkpoint = parse_checkpoint(data, f"{name}.safetensors")
-    if checkpoint.sha256 != sha256:
-        raise CheckpointError(f"{name}: SHA-256 {checkpoint.sha256}, should be {sha256}: reinstall flowsolve")
-    return checkpoint
+    if checkpoint.sha256 != known.sha256:
+        raise CheckpointError(
+            f"{name}: SHA-256 {checkpoint.sha256}, should be {known.sha256}: reinstall flowsolve"
+        )
+    said = {"noise_sigma": known.noise_sigma, "latent_companion": known.latent_companion}
+    return replace(checkpoint, card=checkpoint.card.model_copy(update=said))
 
 
 def _prior(

@@ -230,6 +230,10 @@ class Objective(ABC):
         """Return the constructor's arguments beside the usual ones, JSON-able."""
         return {}
 
+    def counterpart_options(self) -> dict[str, Any]:
+        """Return the `options` that the counterpart takes too."""
+        return self.options()
+
     def counterpart_type(self) -> type[Objective] | None:
         """Return the class of the same F over the other variable, or None where there is none."""
         return None
@@ -254,7 +258,7 @@ class Objective(ABC):
             raise UnsupportedError(
                 f"the {self.name} objective has no formulation of the same F in the other space"
             )
-        options = dict(self.options(), phi=self.phi, lam=self.weight, fidelity=self.fidelity)
+        options = dict(self.counterpart_options(), phi=self.phi, lam=self.weight, fidelity=self.fidelity)
         other = kind(self.problem, self.prior, **options)
         other.tally, other.indices = self.tally, self.indices
         return other

@@ -14,7 +14,7 @@ from ..flows import FlowPrior
 from ..flows.energies import latent_energy_prox
 from ..problem import InverseProblem
 from .analysis import Analysis
-from .base import Objective
+from .base import Objective, require_closed_form
 from .evaluation import Evaluation
 from .split import Split
 
@@ -36,6 +36,9 @@ class Synthesis(Objective):
     ----------
     problem, prior, phi, lam
         See `Objective`.
+    put_back : bool, optional
+        Whether the measured values are put back into the image, x = D(z) + A⁺(y − A D(z)); where not said,
+        only where lam="map" and σ = 0.
     extra
         Not available over latents: raises `UnsupportedError`.
     """
@@ -44,7 +47,9 @@ class Synthesis(Objective):
     #: Over latents the volume term of ``nll`` is lowered without end at the price of the image.
     default_phi = "latent"
 
-    def __init__(self, problem: InverseProblem, prior: FlowPrior, **options: Any) -> None:
+    def __init__(
+        self, problem: InverseProblem, prior: FlowPrior, *, put_back: bool | None = None, **options: Any
+    ) -> None:
         super().__init__(problem, prior, **options)
         if self.extra is not None:
             raise UnsupportedError(
@@ -52,8 +57,16 @@ class Synthesis(Objective):
             )
         noiseless = isinstance(self.lam_given, str) and self.problem.sigma == 0
         noiseless = noiseless and isinstance(self.fidelity, LeastSquares)
+        self._put_back_given = put_back
+        if put_back:
+            require_closed_form(self.problem, "putting measured values back (put_back)")
         #: Whether the measured values are put back into the image.
-        self.projects = noiseless and self.problem.operator.has_closed_form
+        self.projects = noiseless and self.problem.operator.has_closed_form if put_back is None else put_back
+
+    def options(self) -> dict[str, Any]:
+        """Return whether measured values are put back, where that was said."""
+        given = {} if self._put_back_given is None else {"put_back": self._put_back_given}
+        return super().options() | given
 
     @property
     def variable_shape(self) -> tuple[int, ...]:
@@ -90,6 +103,10 @@ class Synthesis(Objective):
     def splits(self) -> dict[str, Callable[[], Split]]:
         """Return ``latent``: gradient of the data term (and of log-det), prox of the rest, lam‖z‖²."""
         return {"latent": self._split_latent}
+
+    def counterpart_options(self) -> dict[str, Any]:
+        """Return the options without `put_back`, which concerns the image of a latent only."""
+        return {name: value for name, value in self.options().items() if name != "put_back"}
 
     def counterpart_type(self) -> type[Objective] | None:
         """Return `Analysis`, unless this is a subclass, which may compute another F."""

@@ -43,7 +43,11 @@ def describe_run(
     prior, problem = objective.prior, objective.problem
     return {
         "operator": problem.operator.config(),
-        "noise": {"model": "gaussian", "sigma": problem.sigma},
+        "noise": {
+            "model": "gaussian",
+            "sigma": problem.sigma,
+            **({"estimated": True} if problem.sigma_estimated else {}),
+        },
         "n_images": len(problem),
         "image_shape": list(objective.shape),
         "prior": {

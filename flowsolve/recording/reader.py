@@ -16,7 +16,9 @@ import numpy as np
 
 from ..errors import RecordError, UnsupportedError
 from ..tally import with_all_counts
+from .baselines import BASELINES
 from .checkpoint import Arrays, Slots
+from .earlier import EarlierStages, read_earlier
 from .schema import SIGNATURE, SUPERBLOCK, check_schema, migrate, superblock
 
 if TYPE_CHECKING:
@@ -93,6 +95,27 @@ class RunRecord:
     def snapshots(self) -> dict[str, np.ndarray]:
         """``iteration`` (K,) and images ``x`` (K, N, C, H, W) kept along the way; empty without any."""
         return self._group("snapshots")
+
+    @property
+    def earlier(self) -> EarlierStages:
+        """The stages of a method that had ended; none for a run of one solver."""
+        with self.open() as file:
+            return read_earlier(file, self.trace)
+
+    @property
+    def baselines(self) -> dict[str, np.ndarray]:
+        """Classical restorations (N, C, H, W) by name; empty where none were recorded."""
+        return self._group(BASELINES)
+
+    @property
+    def method(self) -> dict[str, Any] | None:
+        """The method that was run, with its stages and the reason for them; None for a run of one solver."""
+        return self.config.get("method")
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """``notes``, what was said at the end, and ``fallback``, which images are the classical start; may be empty."""
+        return json.loads(self.attributes.get("outcome", "{}"))
 
     @property
     def seconds(self) -> float:

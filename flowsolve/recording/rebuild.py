@@ -69,10 +69,9 @@ def rebuild(record: RunRecord, prior: FlowPrior | None = None) -> Rebuilt:
     UnsupportedError
         If the run used an object that a configuration cannot describe.
     """
-    config, data = record.config, record.problem
-    prior = _prior(config, prior)
-    operator = from_config(config["operator"])
-    problem = InverseProblem(operator, data["y"], sigma=float(data["sigma"]), x_true=data.get("x_true"))
+    config = record.config
+    prior = prior_of(config, prior)
+    problem = problem_of(record)
     described = config["objective"]
     objective = BY_NAME[described["formulation"]](
         problem,
@@ -95,6 +94,13 @@ def rebuild(record: RunRecord, prior: FlowPrior | None = None) -> Rebuilt:
     )
 
 
+def problem_of(record: RunRecord) -> InverseProblem:
+    """Return the problem of a record: its operator, measurements and, where known, the truth."""
+    data = record.problem
+    operator = from_config(record.config["operator"])
+    return InverseProblem(operator, data["y"], sigma=float(data["sigma"]), x_true=data.get("x_true"))
+
+
 def version_differences(record: RunRecord) -> dict[str, tuple[str | None, str | None]]:
     """Return package → (version then, version now) for those that have changed since the run."""
     now = current_versions()
@@ -102,7 +108,14 @@ def version_differences(record: RunRecord) -> dict[str, tuple[str | None, str | 
     return {name: (then.get(name), now.get(name)) for name in now if then.get(name) != now.get(name)}
 
 
-def _prior(config: dict[str, Any], prior: FlowPrior | None) -> FlowPrior:
+def prior_of(config: dict[str, Any], prior: FlowPrior | None) -> FlowPrior:
+    """Return the prior of a configuration: the one given, if it is that one, else loaded from where it was.
+
+    Raises
+    ------
+    RecordError
+        If it is not there or is another one (by its SHA-256).
+    """
     wanted, dtype = config["prior"], getattr(torch, config["dtype"])
     if prior is None:
         try:

@@ -28,6 +28,7 @@ from ..objectives.base import Objective
 from ..result import Iterate, Result
 from ..tally import with_all_counts
 from .checkpoint import Arrays, Slots
+from .earlier import IDENTITY, EarlierStages
 from .schema import SCHEMA, UNITS, superblock
 
 #: A checkpoint may take at most this share of the run's time; where writing one is slow they come less often.
@@ -51,6 +52,8 @@ class RunWriter:
         Whether an existing file may be replaced.
     snapshot_every : int, optional
         Keep the images every so many iterations.
+    earlier : EarlierStages, optional
+        In a method, the stages before this one, whose trace the record goes on from.
     flush_seconds, checkpoint_seconds : float
         How long rows of the trace may wait, and how long a kill may set the run back.
 
@@ -58,6 +61,8 @@ class RunWriter:
     ----------
     seconds : float
         Time spent recording so far.
+    identity : dict of str to str
+        ``run_id`` and ``created`` of the record.
 
     Raises
     ------
@@ -74,6 +79,7 @@ class RunWriter:
         objective: Objective,
         *,
         start: dict[str, torch.Tensor] | None = None,
+        earlier: EarlierStages | None = None,
         force: bool = False,
         snapshot_every: int | None = None,
         flush_seconds: float = 1.0,
@@ -89,6 +95,8 @@ class RunWriter:
         for name, value in (("flush_seconds", flush_seconds), ("checkpoint_seconds", checkpoint_seconds)):
             if not value >= 0:
                 raise ArgumentError(name, value, "a number >= 0")
+        self.earlier = earlier
+        self._offset = 0 if earlier is None else earlier.offset
         self.snapshot_every = snapshot_every
         self.flush_seconds, self.checkpoint_seconds = flush_seconds, checkpoint_seconds
         self.seconds = 0.0
@@ -111,16 +119,17 @@ class RunWriter:
         """Take over identity, trace and snapshots of an earlier part of the same run, up to an iteration."""
 
         def copy() -> None:
-            for name in ("run_id", "created"):
+            for name in IDENTITY:
                 self._file.attrs[name] = old.attrs[name]
-            kept = int(np.searchsorted(old["trace/iteration"][()], iteration, side="right"))
+            last = self._offset + iteration
+            kept = int(np.searchsorted(old["trace/iteration"][()], last, side="right"))
             columns = with_all_counts({name: data[()] for name, data in _columns(old["trace"]).items()})
             self._lay_out_trace({name: data[:, 0] for name, data in columns.items()})
             self._extend_trace(
                 old["trace/iteration"][:kept], {name: data[:, :kept] for name, data in columns.items()}
             )
             if "snapshots" in old and self.snapshot_every is not None:
-                for i in np.flatnonzero(old["snapshots/iteration"][()] <= iteration):
+                for i in np.flatnonzero(old["snapshots/iteration"][()] <= last):
                     self._snapshot(int(old["snapshots/iteration"][i]), old["snapshots/x"][i])
 
         self._guard(copy)
@@ -138,7 +147,7 @@ class RunWriter:
 
         def lay_out() -> None:
             if row is not None:
-                self._lay_out_trace(row)
+                self._begin_trace(row)
             self._slots = Slots.create(self._file.create_group("checkpoint"), arrays)
             self._file.swmr_mode = True
             os.replace(self._part, self.path)
@@ -157,9 +166,9 @@ class RunWriter:
         image : callable
             Returns the current images; called only when a snapshot is due.
         """
-        self._rows.append((iteration, row))
+        self._rows.append((self._offset + iteration, self._of_method(row)))
         if self.snapshot_every is not None and iteration % self.snapshot_every == 0:
-            self._guard(lambda: self._snapshot(iteration, image().cpu().numpy()))
+            self._guard(lambda: self._snapshot(self._offset + iteration, image().cpu().numpy()))
         if self._slots is not None and time.monotonic() - self._last_flush >= self.flush_seconds:
             self.flush()
 
@@ -267,6 +276,9 @@ class RunWriter:
                 "pid": os.getpid(),
             }
         )
+        if self.earlier is not None:
+            file.attrs.update(self.earlier.identity)
+        self.identity = {name: str(file.attrs[name]) for name in IDENTITY}
         file.create_dataset("status", (), "S16", data=np.bytes_("running"))
         file.create_dataset("seconds", (), "f8", data=0.0)
         file.create_group("config").attrs["json"] = json.dumps(config)
@@ -279,6 +291,8 @@ class RunWriter:
         dtype = group["y"].dtype
         for name, tensor in start.items():
             file[f"start/{name}"] = tensor.cpu().numpy()
+        if self.earlier is not None:
+            self.earlier.write(file)
         for name in ("best", "final"):
             iterate = file.create_group(name)
             iterate.create_dataset("x", (n, *objective.shape), dtype, fillvalue=np.nan)
@@ -291,6 +305,19 @@ class RunWriter:
             shape = (0, n, *objective.shape)
             snapshots.create_dataset("x", shape, dtype, maxshape=(None, *shape[1:]), chunks=(1, *shape[1:]))
             snapshots.create_dataset("iteration", (0,), "i8", maxshape=(None,))
+
+    def _of_method(self, row: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return row if self.earlier is None else self.earlier.globally(row)
+
+    def _begin_trace(self, row: dict[str, np.ndarray]) -> None:
+        """Lay out the trace with the columns of `row`, and put those of earlier stages before it."""
+        if self.earlier is None or not self.earlier.ended:
+            self._lay_out_trace(self._of_method(row))
+            return
+        joined = self.earlier.joined({name: column[None] for name, column in row.items()})
+        before = {name: column[:-1].T for name, column in joined.items()}
+        self._lay_out_trace({name: column[-1] for name, column in joined.items()})
+        self._extend_trace(np.arange(self._offset), before)
 
     def _lay_out_trace(self, row: dict[str, np.ndarray]) -> None:
         n = len(row["value"])
@@ -325,9 +352,10 @@ class RunWriter:
 
     def _extend_trace(self, iterations: np.ndarray, columns: dict[str, np.ndarray]) -> None:
         trace, start, stop = self._file["trace"], self._written, self._written + len(iterations)
-        for name, block in columns.items():
-            trace[name].resize(stop, axis=1)
-            trace[name][:, start:stop] = block
+        for name, data in _columns(trace).items():
+            data.resize(stop, axis=1)
+            # A column that another stage has, and this one does not.
+            data[:, start:stop] = columns.get(name, np.nan)
         # The axis is extended last: a reader that trusts its length never sees a column too short.
         trace["iteration"].resize(stop, axis=0)
         trace["iteration"][start:stop] = iterations
@@ -340,6 +368,9 @@ class RunWriter:
         self._write_iterate("final", result.final)
         file["final/status"][:] = np.array(result.status, dtype="S24")
         file["seconds"][()] = result.seconds
+        if result.notes or result.fallback is not None:
+            fallback = None if result.fallback is None else result.fallback.tolist()
+            file.attrs["outcome"] = json.dumps({"notes": list(result.notes), "fallback": fallback})
         file["status"][()] = np.bytes_(status)
         file.close()
         if status == "finished":

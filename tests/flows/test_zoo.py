@@ -12,7 +12,7 @@ def test_names_have_one_line_summaries():
 
 def test_the_bundled_prior():
     prior = load_prior("faces64")
-    assert prior.sha256 == zoo.FACES64_SHA256
+    assert prior.sha256 == zoo.BUNDLED["faces64"].sha256
     assert "on-commercial" in prior.card.terms and "noise of 0.015" in prior.card.notes
 
 
@@ -25,7 +25,7 @@ def test_the_priors_of_faces_without_noise(coupling, bits):
 
 def test_the_prior_of_photographs_takes_any_size():
     prior = load_prior("natural")
-    assert prior.sha256 == zoo.NATURAL_SHA256 and prior.any_size
+    assert prior.sha256 == zoo.BUNDLED["natural"].sha256 and prior.any_size
     assert "0.02" in prior.card.notes and "BSDS500" in prior.card.training
     sized = prior.at_size(21, 35)
     x = sized.sample(1, seed=0, temperature=0.7).clamp(0, 1)
@@ -82,7 +82,7 @@ def test_a_path_that_is_not_there():
 
 
 def test_changed_weights_are_noticed(monkeypatch):
-    monkeypatch.setattr(zoo, "FACES64_SHA256", "0" * 64)
+    monkeypatch.setitem(zoo.BUNDLED, "faces64", zoo.Bundled("0" * 64))
     with pytest.raises(CheckpointError, match="reinstall"):
         load_prior("faces64")
 

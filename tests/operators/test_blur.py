@@ -91,3 +91,25 @@ def test_motion_kernel():
     # Counter-clockwise: the right-hand end points up, to smaller row numbers.
     assert tilted[: tilted.shape[0] // 2, tilted.shape[1] // 2 + 1 :].sum() > 0.2
     assert Blur.motion(9, 30, (3, 16, 16)).kernel.shape == (1, *tilted.shape)
+
+
+@pytest.mark.parametrize("boundary", ["zero", "reflect", "replicate"])
+@pytest.mark.parametrize("kernel", [np.full((3, 3), 1 / 9), np.outer([1.0, 2, 3, 1], [0.5, 1, -0.25])])
+def test_separable_kernels_have_closed_forms_under_every_boundary(kernel, boundary, rng):
+    op = Blur(kernel, (2, 8, 7), boundary)
+    assert op.has_closed_form
+    v, y = rng.standard_normal((3, 2, 8, 7)), rng.standard_normal((3, 2, 8, 7))
+    dense, tau = op.to_dense(), 3.0
+    normal = np.eye(len(dense)) + tau * dense.T @ dense
+    expected = np.linalg.solve(normal, (v.reshape(3, -1) + tau * y.reshape(3, -1) @ dense).T).T
+    np.testing.assert_allclose(op.prox_l2(v, y, tau).reshape(3, -1), expected, atol=1e-10)
+    np.testing.assert_allclose(
+        op.pinv(y).reshape(3, -1), y.reshape(3, -1) @ np.linalg.pinv(dense).T, rtol=1e-7, atol=1e-7
+    )
+
+
+def test_other_kernels_have_closed_forms_under_the_circular_boundary_only():
+    kernel = np.array([[0.0, 1, 0], [1, 1, 1], [0, 1, 0]])
+    assert Blur(kernel, (1, 8, 8)).has_closed_form
+    assert not Blur(kernel, (1, 8, 8), "zero").has_closed_form
+    assert not Blur(np.ones((2, 3, 3)), (2, 8, 8), "zero").has_closed_form

@@ -106,7 +106,7 @@ def test_gram_function_is_a_function_of_the_gram_matrix(rng):
 
 
 def test_short_iterations_warn():
-    op = Blur.uniform(5, (1, 8, 8), "reflect")
+    op = Blur.motion(5, 30, (1, 8, 8), "reflect")
     y = np.random.default_rng(0).standard_normal((1, 8, 8))
     with pytest.warns(ConvergenceWarning, match=r"pinv: stopped after 3 iterations at a relative residual"):
         op.pinv(y, max_iter=3)

@@ -32,7 +32,7 @@ from flowsolve.operators.kernels import gaussian, motion, uniform
 
 D = (3, 8, 9)
 BLUR = Blur.uniform(3, D)
-ZERO = Blur.uniform(3, D, "zero")
+ZERO = Blur.motion(3, 30, D, "zero")
 PER_IMAGE = Mask.random(0.5, dim_shape=D, n_images=2)
 X = np.ones((2, *D))
 GRID = {"grid": {"rows": 1, "columns": 1}}

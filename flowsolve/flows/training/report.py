@@ -81,4 +81,6 @@ def make_card(
         training=training,
         terms=options.terms,
         bits_per_dim=counters.bits,
+        noise_sigma=options.noise,
+        noise_width=options.uniform_noise or None,
     )

@@ -1,0 +1,158 @@
+"""A method: stages, one after the other, that turn a problem and a prior into a restoration.
+
+Whatever restores is a method: those that a user names, the published protocols, and ``auto``, which looks at the
+problem and writes the stages itself. Benchmarks, studies and the command line run methods and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..errors import ArgumentError
+from ..flows import FlowPrior
+from ..problem import InverseProblem
+from ..registry import Registry
+from .stage import Stage
+
+SUFFIX = ".json"
+"""A method whose name ends so is a file."""
+
+FALLBACKS = ("classical", "none")
+"""What the guard may do with an image that came out worse than the start: put the start there, or nothing."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """Stages in order, and why.
+
+    Attributes
+    ----------
+    name : str
+        What it is called.
+    stages : tuple of Stage
+        At least one.
+    reason : str
+        One sentence: why these stages.
+    guarded : bool
+        Whether an image that a truth-free criterion finds worse than its classical start goes back to that start.
+    """
+
+    name: str
+    stages: tuple[Stage, ...]
+    reason: str = ""
+    guarded: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise ArgumentError("stages", "none", "at least one stage")
+        if self.stages[0].init == "previous":
+            raise ArgumentError("init", "'previous' in the first stage", "a named start")
+
+    @property
+    def max_iter(self) -> int:
+        """Iterations of all stages together."""
+        return sum(stage.max_iter for stage in self.stages)
+
+    def shortened(self, max_iter: int | None) -> Method:
+        """Return the method with at most so many iterations, shared out as its stages have them."""
+        if max_iter is None or max_iter >= self.max_iter:
+            return self
+        share = max_iter / self.max_iter
+        return replace(self, stages=tuple(stage.shortened(share) for stage in self.stages))
+
+    def in_words(self) -> list[str]:
+        """Return one line for each stage."""
+        return [f"{k}. {stage.in_words()}" for k, stage in enumerate(self.stages, 1)]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the method as `from_json` takes it."""
+        return {
+            "name": self.name,
+            "reason": self.reason,
+            "guarded": self.guarded,
+            "stages": [stage.as_json() for stage in self.stages],
+        }
+
+    @classmethod
+    def from_json(cls, document: Any, name: str = "given") -> Method:
+        """Return the method of a JSON object with ``stages``, or of a list of stages.
+
+        Parameters
+        ----------
+        document : dict or list
+            The method.
+        name : str
+            Its name, where the document has none.
+
+        Raises
+        ------
+        ArgumentError
+            If it is neither, a stage has an unknown key or a bad value.
+        """
+        if isinstance(document, Sequence) and not isinstance(document, str | bytes):
+            document = {"stages": document}
+        if not isinstance(document, Mapping) or not isinstance(document.get("stages"), list):
+            raise ArgumentError("method", type(document).__name__, "a JSON object with a list of stages")
+        stages = tuple(Stage.from_json(stage) for stage in document["stages"])
+        reason, guarded = str(document.get("reason", "")), bool(document.get("guarded", False))
+        return cls(str(document.get("name", name)), stages, reason, guarded)
+
+
+class Planner(Protocol):
+    """What is registered under a name: a function that writes the stages for a problem."""
+
+    def __call__(self, problem: InverseProblem, prior: FlowPrior) -> Method:
+        """Return the method for `problem` with `prior`, from the problem alone, never from the truth."""
+
+
+registry: Registry[Planner] = Registry("method", "flowsolve.methods")
+register_method = registry.register
+
+
+def plan_method(method: str | Path | Method, problem: InverseProblem, prior: FlowPrior) -> Method:
+    """Return the stages of a method for a problem.
+
+    Parameters
+    ----------
+    method : str, path or Method
+        A registered name, a JSON file (its name ends in ``.json``), or a method, which is returned as it is.
+    problem : InverseProblem
+        The problem.
+    prior : FlowPrior
+        The flow, at the size of the images.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such method; the message has the nearest name.
+    UnsupportedError
+        If the method has no answer for the problem's operator.
+    """
+    if isinstance(method, Method):
+        return method
+    if isinstance(method, Path) or str(method).endswith(SUFFIX):
+        return read_method(Path(method))
+    return registry.get(method)(problem, prior)
+
+
+def read_method(path: Path) -> Method:
+    """Return the method of a JSON file.
+
+    Raises
+    ------
+    ArgumentError
+        If it cannot be read, is not JSON, or no method.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArgumentError("method", f"{path}, which cannot be read ({error})", "a JSON file") from None
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise ArgumentError("method", f"{path}, which is not JSON ({error})", "a JSON file") from None
+    return Method.from_json(document, name=path.stem)

@@ -1,0 +1,339 @@
+"""Run the stages of a method in order, as one run with one record.
+
+The stages are runs like any other. What makes them one is here: each starts where the last ended, iterations, time
+and counts go on, budgets are shared, and the record of a stage takes over what the stages before wrote, in one step,
+so that a kill at any moment, also between two stages, leaves a record from which the method goes on bit by bit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import ArgumentError, RecordError, UnsupportedError
+from ..flows import FlowPrior
+from ..initialise import Start
+from ..problem import InverseProblem
+from ..recording import RunRecord
+from ..recording.earlier import EarlierStages, EndedStage
+from ..result import Iterate, Result
+from ..run import Callback, Run
+from ..stopping import Progress
+from .base import Method
+from .stage import PREVIOUS, RAW, PriorShelf, Stage
+
+Verdict = tuple[torch.Tensor, np.ndarray, tuple[str, ...]]
+"""Images (N, C, H, W), which of them are the classical start (N,), and what to say."""
+
+Guard = Callable[[InverseProblem, torch.Tensor], Verdict]
+"""Judges restored images without the truth."""
+
+
+class StageRun(Run):
+    """The run of one stage; its result is that of the method so far.
+
+    Parameters
+    ----------
+    method : MethodRun
+        What it is a stage of.
+    index : int
+        Which stage, from 0.
+    start : Start
+        Where it starts.
+    limits : dict
+        Its limits.
+    """
+
+    def __init__(self, method: MethodRun, index: int, start: Start, limits: dict[str, Any]) -> None:
+        self.method, self.index = method, index
+        self.stage: Stage = method.method.stages[index]
+        objective = self.stage.objective(method.problem, method.prior, method.shelf)
+        super().__init__(objective, self.stage.make_solver(), start, limits=limits, seed=method.seed)
+        # A named start is made again from its name; one from the stage before is kept by the record.
+        self._start_named = self.stage.init != PREVIOUS
+        self.ends_method = index == len(method.method.stages) - 1
+        self._verdict: Verdict | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return the configuration of the stage's run with the method that it belongs to."""
+        return super().describe() | {"method": self.method.describe(self.index)}
+
+    def handed_on(self) -> torch.Tensor:
+        """Return the images (N, C, H, W) that the stage hands on."""
+        result = super().result()
+        return (result.final if self.stage.keep == "final" else result.best).x
+
+    def judge(self) -> None:
+        """Ask the guard about the images, once the last stage has ended."""
+        if self.method.guard is not None and self._verdict is None:
+            self._verdict = self.method.guard(self.objective.problem, self.handed_on())
+
+    def result(self) -> Result:
+        """Return the result of the method so far: the last iterate, or what the guard made of it."""
+        own, earlier = super().result(), self.method.earlier
+        kept = own.final if self.stage.keep == "final" else own.best
+        fallback, notes = None, ()
+        if self._verdict is not None:
+            x, fallback, notes = self._verdict
+            kept = self._with_fallbacks(kept, x, fallback)
+        moved = [
+            dataclasses.replace(iterate, iteration=iterate.iteration + earlier.offset)
+            for iterate in (kept, own.final)
+        ]
+        names = own.counts
+        return dataclasses.replace(
+            own,
+            best=moved[0],
+            final=moved[1],
+            trace=earlier.joined(own.trace),
+            counts={name: (earlier.total(name) + own.counts[name]).astype(np.int64) for name in names},
+            iterations=own.iterations + sum((_iterations(stage) for stage in earlier.ended), 0),
+            seconds=own.seconds + sum(float(stage.trace["seconds"][-1].max()) for stage in earlier.ended),
+            method=self.method.method,
+            notes=notes,
+            fallback=fallback,
+        )
+
+    def _with_fallbacks(self, kept: Iterate, x: torch.Tensor, fallback: np.ndarray) -> Iterate:
+        if not fallback.any():
+            return kept
+        with torch.no_grad():
+            z, value = self.objective.prior.encode(x), kept.value.copy()
+            rows = torch.as_tensor(np.flatnonzero(fallback))
+            part = self.objective.select(rows)
+            value[fallback] = part.value(part.from_image(x[rows])).cpu().numpy()
+        iteration = np.where(fallback, 0, kept.iteration)
+        return Iterate(x=x, z=z, value=value, iteration=iteration)
+
+    def _finish_record(self, status: str) -> None:
+        if status == "finished" and not self.ends_method:
+            # The next stage takes the file over; until then it is that of a run that goes on.
+            assert self.writer is not None
+            self.writer.flush()
+            return
+        super()._finish_record(status)
+
+
+class MethodRun:
+    """A method that runs stage by stage; iterating yields a `Progress` for each iteration of all stages.
+
+    Parameters
+    ----------
+    method : Method
+        The stages.
+    problem : InverseProblem
+        The problem.
+    prior : FlowPrior
+        The caller's prior, at the size of the images.
+    seed : int
+        Seed of random starts.
+    max_seconds : float, optional
+        Solver time for all stages: each gets the share that its iterations are of those that are left.
+    record : path, optional
+        HDF5 file to write to.
+    record_options : dict, optional
+        Options of `flowsolve.recording.RunWriter`.
+    guard : callable, optional
+        Judges the images at the end.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        problem: InverseProblem,
+        prior: FlowPrior,
+        *,
+        seed: int = 0,
+        max_seconds: float | None = None,
+        record: str | Path | None = None,
+        record_options: dict[str, Any] | None = None,
+        guard: Guard | None = None,
+    ) -> None:
+        self.method, self.prior, self.seed, self.guard = method, prior, seed, guard
+        self.problem = problem.to(device=prior.device, dtype=prior.dtype)
+        self.shelf = PriorShelf(prior)
+        self.max_seconds = max_seconds
+        self.record = None if record is None else Path(record).absolute()
+        self.record_options = record_options or {}
+        self.earlier = EarlierStages()
+        # Everything that can be refused is refused before anything runs or is written.
+        for stage in method.stages:
+    @property
+    def writer(self) -> Any:
+        """The writer of the record, or None."""
+        return self.current.writer
+
+    def describe(self, index: int) -> dict[str, Any]:
+        """Return what a record needs to go on with the method from a stage, of JSON types."""
+        priors = {s.prior: s.own_prior(self.prior, self.shelf).sha256 for s in self.method.stages if s.prior}
+        return self.method.as_json() | {
+            "stage": index,
+            "max_seconds": self.max_seconds,
+            "prior": {"name": self.prior.name, "source": self.prior.source, "sha256": self.prior.sha256},
+            "priors": priors,
+        }
+
+    def resume_from(self, record: RunRecord, checkpoint: tuple[int, Any] | None) -> None:
+        """Go on where a record of this method ends.
+
+        Parameters
+        ----------
+        record : RunRecord
+            The record.
+        checkpoint : tuple of int and dict, optional
+            Iteration and state of the stage that ran; without one, that stage begins again from its start.
+        """
+        self.earlier, self.record = record.earlier, Path(record.path).absolute()
+        self.record_options = dict(record.config["record"])
+        start = {name: torch.from_numpy(array).to(self.problem.y) for name, array in record.start.items()}
+        index = self.earlier.stage
+        given = Start(**start, name=PREVIOUS, seed=self.seed) if start else None
+        self.current = run = self._stage(index, given, limits=record.config["limits"])
+        if checkpoint is None:
+            run.record_to(self.record, earlier=self.earlier, force=True, **self.record_options)
+            return
+        iteration, arrays = checkpoint
+        rows = self.earlier.locally(record.trace)
+        run.restore(arrays, {name: list(column[: iteration + 1]) for name, column in rows.items()})
+        run.record_on(record, iteration, earlier=self.earlier)
+
+    def __iter__(self) -> Iterator[Progress]:
+        while True:
+            run = self.current
+            with run:
+                try:
+                    for progress in run:
+                        yield self._progress(progress)
+                except GeneratorExit:
+                    self._end(run)
+                    return
+                if self._stopped(run):
+                    self._end(run)
+                elif run.ends_method:
+                    run.judge()
+            if run.ends_method:
+                return
+            self._next(run)
+
+    def complete(self, callback: Callback | None = None) -> Result:
+        """Run to the end and return the result."""
+        for progress in self:
+            if callback is not None and callback(progress):
+                self.stop("stopped")
+        return self.result()
+
+    def stop(self, status: str) -> None:
+        """End the method after this iteration, images that are still being optimised with `status`."""
+        self.current.stop(status)
+
+    def result(self) -> Result:
+        """Return the result as it stands."""
+        return self.current.result()
+
+    def _end(self, run: StageRun) -> None:
+        run.ends_method = True
+
+    def _stopped(self, run: StageRun) -> bool:
+        return "stopped" in run.status
+
+    def _next(self, run: StageRun) -> None:
+        x = run.handed_on()
+        ended = EndedStage(
+            run.describe(),
+            {name: np.stack(rows) for name, rows in run.trace.items()},
+            x.cpu().numpy(),
+            [str(status) for status in run.status],
+        )
+        identity = {} if run.writer is None else run.writer.identity
+        self.earlier = self.earlier.after(ended, identity)
+        self.current = self._stage(self.earlier.stage, Start(x=x, name=PREVIOUS, seed=self.seed))
+        if self.record is not None:
+            options = {**self.record_options, "force": True}
+            self.current.record_to(self.record, earlier=self.earlier, **options)
+
+    def _stage(self, index: int, previous: Start | None, limits: dict[str, Any] | None = None) -> StageRun:
+        stage = self.method.stages[index]
+        prior = stage.own_prior(self.prior, self.shelf)
+        if stage.init == PREVIOUS:
+            if previous is None:
+                raise RecordError("record: the start of the stage is not there")
+            start = previous
+        else:
+            # Raw latents of 0 are another image than D(0): a start is the caller's prior's.
+            raw = stage.prior == RAW
+            fitted = _fitted(self.prior if raw else prior, self.problem)
+            start = stage.start(self.problem, fitted, None, self.seed)
+            if raw and start.z is not None:
+                with torch.no_grad():
+                    start = Start(x=fitted.decode(start.z), name=f"D({start.name})", seed=self.seed)
+        if limits is None:
+            limits = {
+                "max_iter": stage.max_iter,
+                "max_evaluations": None,
+                "max_seconds": self._share(index),
+                "rtol": None,
+            }
+        return StageRun(self, index, start, limits)
+
+    def _share(self, index: int) -> float | None:
+        if self.max_seconds is None:
+            return None
+        spent = sum(float(stage.trace["seconds"][-1].max()) for stage in self.earlier.ended)
+        left = [stage.max_iter for stage in self.method.stages[index:]]
+        # A stage whose turn comes too late still takes its first step, as a run with no time left does.
+        return max(self.max_seconds - spent, 1e-9) * left[0] / max(sum(left), 1)
+
+    def _progress(self, progress: Progress) -> Progress:
+        done = self.earlier.offset + progress.iteration
+        # The start of a stage has a row of its own, so that a method has as many more as it has stages.
+        total = self.method.max_iter + len(self.method.stages) - 1
+        return dataclasses.replace(progress, iteration=done, max_iter=total)
+
+
+def method_of(record: RunRecord, prior: FlowPrior | None, problem: InverseProblem) -> MethodRun:
+    """Return the method of a record, not begun.
+
+    Parameters
+    ----------
+    record : RunRecord
+        The record of a method.
+    prior : FlowPrior, optional
+        The prior that the method was given, where it cannot be loaded from where it was.
+    problem : InverseProblem
+        The problem, as rebuilt from the record.
+    """
+    from ..recording.rebuild import prior_of
+    from .guard import classical_guard
+
+    described = record.config["method"]
+    method = Method.from_json(described)
+    prior = prior_of(record.config | {"prior": {**record.config["prior"], **described["prior"]}}, prior)
+    try:
+        run = MethodRun(
+            method,
+            problem,
+            prior,
+            seed=record.config["initialiser"]["seed"],
+            max_seconds=described["max_seconds"],
+            guard=classical_guard if method.guarded else None,
+        )
+    except (ArgumentError, UnsupportedError) as error:
+        raise RecordError(f"record: the method of {record.path} cannot be run: {error}") from error
+    now = run.describe(0)["priors"]
+    changed = [name for name, sha in described["priors"].items() if now.get(name) != sha]
+    if changed:
+        raise RecordError(f"prior: {changed[0]!r} is another one than the run used (by its SHA-256)")
+    return run
+
+
+def _fitted(prior: FlowPrior, problem: InverseProblem) -> FlowPrior:
+    return prior.at_size(*problem.operator.dim_shape[1:]) if prior.any_size else prior
+
+
+def _iterations(stage: EndedStage) -> int:
+    return len(stage.trace["value"]) - 1

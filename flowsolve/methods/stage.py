@@ -1,0 +1,265 @@
+"""One stage of a method: what is minimised, by what, from where and for how long."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+import torch
+
+from .. import baselines, initialise
+from ..errors import ArgumentError
+from ..flows import FlowPrior, load_prior
+from ..flows.raw import PREFIX as RAW
+from ..flows.raw import raw_prior
+from ..initialise import Start, make_start
+from ..objectives import BY_NAME, Objective, Synthesis
+from ..problem import InverseProblem
+from ..solvers import Solver, make_solver
+
+PREVIOUS = "previous"
+"""The start of a stage that goes on where the one before it ended."""
+
+KEPT = ("final", "best")
+"""What a stage hands on: each image where it ended, or where its objective was lowest."""
+
+LoadPrior = Callable[[str], FlowPrior]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of a solver within a method.
+
+    Parameters
+    ----------
+    formulation : str
+        ``analysis`` over images, ``synthesis`` over latents, or the name of a published loss
+        (`flowsolve.objectives.BY_NAME`).
+    phi : str, optional
+        Prior term; the formulation's own unless given.
+    lam, map_factor : float, optional
+        Weight of the prior term: a number, or in units of the MAP weight σ²/2; at most one of the two. With neither
+        it is ``"map"``, which over images stands for the hard constraint Ax = y where σ = 0.
+    solver : str
+        Name of a solver.
+    options : mapping
+        Its options.
+    init : str
+        A registered start or baseline, or ``previous``: where the stage before ended.
+    init_options : mapping
+        Options of the baseline that it starts from.
+    max_iter : int
+        Iterations.
+    keep : {"final", "best"}
+        Which image the stage hands on.
+    prior : str, optional
+        Name or path of this stage's own prior; ``raw:`` stands for the caller's with raw latents.
+    put_back : bool
+        Over latents: whether the measured values are put back into the image, x + A⁺(y − Ax).
+    objective_options : mapping
+        Further options of the objective.
+
+    Raises
+    ------
+    ArgumentError
+        If a name is unknown, a number out of range, or the combination impossible.
+    """
+
+    formulation: str = "analysis"
+    phi: str | None = None
+    lam: float | None = None
+    map_factor: float | None = None
+    solver: str = "lbfgs"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    init: str = PREVIOUS
+    init_options: Mapping[str, Any] = field(default_factory=dict)
+    max_iter: int = 100
+    keep: str = "final"
+    prior: str | None = None
+    put_back: bool = False
+    objective_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.formulation not in BY_NAME:
+            raise ArgumentError("formulation", repr(self.formulation), " or ".join(BY_NAME))
+        kind = BY_NAME[self.formulation]
+        if self.phi is not None and self.phi not in kind.phis:
+            accepted = f"{' or '.join(map(repr, kind.phis))} for the {kind.name} objective"
+            raise ArgumentError("phi", repr(self.phi), accepted)
+        if self.lam is not None and self.map_factor is not None:
+            raise ArgumentError("lam, map_factor", "both", "one of the two")
+        for name in ("lam", "map_factor"):
+            _check_weight(name, getattr(self, name))
+        if isinstance(self.max_iter, bool) or not isinstance(self.max_iter, int) or self.max_iter < 0:
+            raise ArgumentError("max_iter", repr(self.max_iter), "an integer >= 0")
+        if self.keep not in KEPT:
+            raise ArgumentError("keep", repr(self.keep), " or ".join(map(repr, KEPT)))
+        if self.put_back and self.formulation != "synthesis":
+            raise ArgumentError("put_back", f"True over {self.formulation}", "True over synthesis only")
+        make_solver(self.solver, **self.options)
+        self._check_init()
+
+    def _check_init(self) -> None:
+        name = self.init.removeprefix(initialise.ENCODED)
+        if name != PREVIOUS and name not in baselines.registry:
+            initialise.registry.get(name, "init")
+        if self.init_options and name not in baselines.registry:
+            raise ArgumentError("init_options", f"some for {name!r}", "some for a baseline")
+
+    def weight(self, problem: InverseProblem) -> float | str:
+        """Return the weight of the prior term as objectives take it."""
+        if self.map_factor is not None:
+            return self.map_factor * problem.sigma**2 / 2
+        return "map" if self.lam is None else self.lam
+
+    def objective(self, problem: InverseProblem, prior: FlowPrior, load: LoadPrior) -> Objective:
+        """Return what is minimised.
+
+        Parameters
+        ----------
+        problem : InverseProblem
+            The problem.
+        prior : FlowPrior
+            The caller's prior.
+        load : callable
+            Loads the prior of a name or path.
+        """
+        put_back = {"put_back": True} if self.put_back else {}
+        return BY_NAME[self.formulation](
+            problem,
+            self.own_prior(prior, load),
+            phi=self.phi,
+            lam=self.weight(problem),
+            **self.objective_options,
+            **put_back,
+        )
+
+    def own_prior(self, prior: FlowPrior, load: LoadPrior) -> FlowPrior:
+        """Return the prior of this stage, on the device and in the dtypes of the caller's."""
+        if self.prior is None:
+            return prior
+        return raw_prior(prior) if self.prior == RAW else load(self.prior)
+
+    def make_solver(self) -> Solver:
+        """Return the solver with its options."""
+        return make_solver(self.solver, **self.options)
+
+    def start(
+        self, problem: InverseProblem, prior: FlowPrior, previous: torch.Tensor | None, seed: int
+    ) -> Start:
+        """Return where the stage starts.
+
+        Parameters
+        ----------
+        problem : InverseProblem
+            The problem.
+        prior : FlowPrior
+            The stage's prior, at the size of the images.
+        previous : torch.Tensor, shape (N, C, H, W), optional
+            Images that the stage before ended at.
+        seed : int
+            Seed of a random start.
+
+        Raises
+        ------
+        ArgumentError
+            If it should go on from a stage before, and there is none.
+        """
+        name = self.init
+        if name == PREVIOUS:
+            if previous is None:
+                raise ArgumentError("init", repr(PREVIOUS), "a named start, since no stage comes before")
+            return Start(x=previous, name=PREVIOUS, seed=seed)
+        if name in baselines.registry and (self.init_options or name not in initialise.registry):
+            x = baselines.registry.get(name)(problem, **self.init_options)  # type: ignore[call-arg]
+            return Start(x=x, name=name, seed=seed)
+        return make_start(name, problem, prior, seed=seed)
+
+    def shortened(self, share: float) -> Stage:
+        """Return the stage with its iterations, and the length of its schedule, times a share of at most 1."""
+        if share >= 1:
+            return self
+        options = dict(self.options)
+        if "horizon" in options:
+            options["horizon"] = max(1, round(options["horizon"] * share))
+        return replace(self, max_iter=max(1, round(self.max_iter * share)), options=options)
+
+    def in_words(self) -> str:
+        """Return one line that says what the stage does."""
+        over = "latents" if issubclass(BY_NAME[self.formulation], Synthesis) else "images"
+        name = "" if self.formulation in ("analysis", "synthesis") else f", loss {self.formulation}"
+        phi = BY_NAME[self.formulation].default_phi if self.phi is None else self.phi
+        weight = "at the MAP weight" if over == "latents" else "at the MAP weight (σ = 0: subject to Ax = y)"
+        if self.lam is not None:
+            weight = f"with λ = {self.lam:g}"
+        elif self.map_factor is not None:
+            weight = f"at {self.map_factor:g} of the MAP weight"
+        options = ", ".join(f"{name}={value}" for name, value in self.options.items())
+        solver = f"{self.solver}({options})" if options else self.solver
+        begin = "where the last stage ended" if self.init == PREVIOUS else self.init
+        if self.init_options:
+            begin += f" ({', '.join(f'{k}={v}' for k, v in self.init_options.items())})"
+        parts = [f"over {over}{name}", f"{phi} {weight}", solver, f"from {begin}", f"{self.max_iter} iterations"]
+        if self.prior is not None:
+            parts.append("the prior with raw latents" if self.prior == RAW else f"prior {self.prior}")
+        if self.put_back:
+            parts.append("measured values put back")
+        if self.keep == "best":
+            parts.append("keeping the lowest objective")
+        return "; ".join(parts)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what differs from the defaults, of JSON types; `from_json` takes it."""
+        default, given = asdict(Stage()), asdict(self)
+        return {name: value for name, value in given.items() if value != default[name]}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Stage:
+        """Return the stage of a JSON object.
+
+        Raises
+        ------
+        ArgumentError
+            If it is no object, has a key that a stage does not have, or a bad value.
+        """
+        if not isinstance(document, Mapping):
+            raise ArgumentError("stage", type(document).__name__, "a JSON object")
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(document) - known)
+        if unknown:
+            raise ArgumentError("stage", f"the key {unknown[0]!r}", ", ".join(sorted(known)))
+        return cls(**document)
+
+
+class PriorShelf:
+    """Loads priors of stages once, on the device and in the dtypes of the caller's prior.
+
+    Parameters
+    ----------
+    like : FlowPrior
+        The caller's prior.
+    """
+
+    def __init__(self, like: FlowPrior) -> None:
+        self.like = like
+        self._loaded: dict[str, FlowPrior] = {}
+
+    def __call__(self, name: str) -> FlowPrior:
+        """Return the prior of a name or path."""
+        if name == self.like.name:
+            return self.like
+        if name not in self._loaded:
+            like = self.like
+            prior = load_prior(name, device=str(like.device), dtype=like.dtype)
+            if prior.coupling_dtype != like.coupling_dtype:
+                prior = prior.to(coupling_dtype=like.coupling_dtype)
+            self._loaded[name] = prior
+        return self._loaded[name]
+
+
+def _check_weight(name: str, value: Any) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (number and math.isfinite(value) and value >= 0):
+        raise ArgumentError(name, repr(value), "a finite number >= 0")

@@ -1,0 +1,43 @@
+"""Classical restorations beside the run that they are compared with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+BASELINES = "baselines"
+"""Group of a record with one dataset (N, C, H, W) for each."""
+
+
+def write_baselines(path: str | Path, restored: Mapping[str, np.ndarray]) -> None:
+    """Put classical restorations into a record that is closed; it is replaced in one step.
+
+    Parameters
+    ----------
+    path : path
+        The record.
+    restored : mapping of str to numpy.ndarray, shape (N, C, H, W)
+        Restorations by name; they take the place of earlier ones.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the record is as it was.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with h5py.File(path) as old, h5py.File(part, "w") as new:
+            new.attrs.update(old.attrs)
+            for name in old:
+                if name != BASELINES:
+                    old.copy(name, new)
+            for name, x in restored.items():
+                new[f"{BASELINES}/{name}"] = x
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

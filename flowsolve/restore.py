@@ -1,0 +1,125 @@
+"""Restore images without being told how: the call that most users need."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from .errors import ArgumentError
+from .flows import FlowPrior, load_prior
+from .methods import Method, MethodRun, classical_guard, plan_method
+from .problem import InverseProblem
+from .result import Result
+from .run import Callback
+
+AUTO = "auto"
+"""The method that looks at the problem and decides."""
+
+
+def restore(
+    problem: InverseProblem,
+    prior: str | os.PathLike[str] | FlowPrior = "faces64",
+    method: str | Path | Method = AUTO,
+    *,
+    seed: int = 0,
+    max_seconds: float | None = None,
+    max_iter: int | None = None,
+    record: str | Path | None = None,
+    force: bool = False,
+    callback: Callback | None = None,
+) -> Result:
+    """Restore every image of a problem by a method.
+
+    Parameters
+    ----------
+    problem : InverseProblem
+        Operator, measurements and noise level. Its truth, if any, is for metrics only.
+    prior : str, path or FlowPrior
+        The prior, or its name or file.
+    method : str, path or Method
+        ``auto`` decides from the problem; other names are those of `flowsolve.methods.registry`; a JSON file of stages,
+        or a `flowsolve.methods.Method`.
+    seed : int
+        Seed of random starts.
+    max_seconds : float, optional
+        Solver time for all stages together.
+    max_iter : int, optional
+        Iterations of all stages together: a method of more is shortened, each stage by the same share.
+    record : path, optional
+        HDF5 file to write the run to; all stages in one file.
+    force : bool
+        Whether an existing `record` may be replaced.
+    callback : callable, optional
+        Called with a `Progress` after each iteration; when it returns True the method ends there.
+
+    Returns
+    -------
+    Result
+        Its ``x`` is the restoration, ``method`` what was run and why, ``notes`` what is worth knowing.
+
+    Raises
+    ------
+    ArgumentError
+        If a name is unknown or a number out of range.
+    UnsupportedError
+        If the method has no answer for the problem's operator.
+
+    Examples
+    --------
+    >>> result = fs.restore(problem, "faces64")      # doctest: +SKIP
+    >>> result.x, result.method.reason               # doctest: +SKIP
+    """
+    run = make_method_run(
+        problem,
+        prior,
+        method,
+        seed=seed,
+        max_seconds=max_seconds,
+        max_iter=max_iter,
+        record=record,
+        force=force,
+    )
+    return run.complete(callback)
+
+
+def make_method_run(
+    problem: InverseProblem,
+    prior: str | os.PathLike[str] | FlowPrior = "faces64",
+    method: str | Path | Method = AUTO,
+    *,
+    seed: int = 0,
+    max_seconds: float | None = None,
+    max_iter: int | None = None,
+    record: str | Path | None = None,
+    **record_options: Any,
+) -> MethodRun:
+    """Return the run that `restore` would do, not begun yet; parameters and errors are those of `restore`.
+
+    Parameters
+    ----------
+    problem, prior, method, seed, max_seconds, max_iter, record
+        As for `restore`.
+    **record_options
+        Of `flowsolve.recording.RunWriter`: ``force``, ``snapshot_every``, ``checkpoint_seconds``, ``flush_seconds``.
+    """
+    if not isinstance(problem, InverseProblem):
+        raise ArgumentError("problem", type(problem).__name__, "an InverseProblem")
+    if not isinstance(prior, FlowPrior):
+        prior = load_prior(prior)
+    if max_seconds is not None and not max_seconds > 0:
+        raise ArgumentError("max_seconds", max_seconds, "a number > 0")
+    if max_iter is not None and (isinstance(max_iter, bool) or max_iter < 1):
+        raise ArgumentError("max_iter", max_iter, "an integer >= 1")
+    problem = problem.to(device=prior.device, dtype=prior.dtype)
+    planned = plan_method(method, problem, prior).shortened(max_iter)
+    return MethodRun(
+        planned,
+        problem,
+        prior,
+        seed=seed,
+        max_seconds=max_seconds,
+        record=record,
+        record_options=record_options,
+        guard=classical_guard if planned.guarded else None,
+    )
