@@ -1,12 +1,12 @@
 """Runs of one objective that go on side by side: each is what it would be alone."""
 
-import sys
 import threading
 from itertools import zip_longest
 
 import numpy as np
 import pytest
 import torch
+from helpers import in_threads
 
 import flowsolve as fs
 from flowsolve.errors import UnsupportedError
@@ -48,23 +48,8 @@ def test_runs_side_by_side_are_those_alone(formulation, solvers, tiny_prior, pro
 def test_runs_in_threads_are_those_alone(solver, tiny_prior, problem):
     objective = fs.Synthesis(problem, tiny_prior)
     options = {"max_iter": 3, "max_evaluations": 12, "rtol": None}
-    alone, found = fs.solve(objective, solver, **options), [None] * 3
-
-    def work(i):
-        found[i] = fs.solve(objective, solver, **options)
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(found))]
-    before = sys.getswitchinterval()
-    # Threads change often, so that what they would share is changed under them.
-    sys.setswitchinterval(1e-5)
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(before)
-    for result in found:
+    alone = fs.solve(objective, solver, **options)
+    for result in in_threads(lambda: fs.solve(objective, solver, **options)):
         assert_same(result, alone)
 
 
