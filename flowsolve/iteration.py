@@ -31,7 +31,7 @@ class Step(Progress):
     counts : dict of str to numpy.ndarray, shape (N,)
         Evaluations and operator applications so far; see `flowsolve.tally.COUNTED`.
     objective : Objective
-        What is minimised.
+        What is minimised, as it was given: its values do not count for the run.
     """
 
     u: torch.Tensor = field(default_factory=lambda: torch.empty(0))
@@ -48,7 +48,10 @@ class Step(Progress):
 
 
 class Iterations:
-    """An iterable of `Step`, one for each iteration; leaving the loop early ends the run as ``stopped``."""
+    """An iterable of `Step`, one for each iteration, to be looped over once.
+
+    Leaving the loop early ends the run as ``stopped``; a second loop raises `UnsupportedError`.
+    """
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -63,7 +66,13 @@ class Iterations:
                 return
 
     def result(self) -> Result:
-        """Return the result as it stands: after the loop, or as far as it went."""
+        """Return the result as it stands: after the loop, or as far as it went.
+
+        Raises
+        ------
+        UnsupportedError
+            If the loop has not begun.
+        """
         return self.run.result()
 
     def _step(self, progress: Progress) -> Step:

@@ -50,7 +50,8 @@ class Result:
         How each image ended: ``converged``, ``max_iter``, ``max_evaluations``, ``timeout``, ``stalled`` (no
         acceptable step was left), ``discrepancy`` (it fits as the noise allows), ``held_out`` (the misfit of
         held-out measurements rose), ``diverged`` (rolled back to its best iterate), ``stopped`` (by a
-        callback), ``interrupted``.
+        callback, or a loop that was left early), ``interrupted``, ``failed`` (by an error); "" as long as it
+        is being optimised.
     trace : dict of str to numpy.ndarray, shape (iterations + 1, N)
         Columns of the convergence trace, the start first.
     counts : dict of str to numpy.ndarray, shape (N,)

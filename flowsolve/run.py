@@ -36,6 +36,10 @@ Callback = Callable[[Progress], bool | None]
 class Run:
     """A run that is advanced one iteration at a time; iterating yields a `Progress` each time.
 
+    A run is gone through once, in a ``with`` statement: leaving that early ends it as ``stopped``. It counts
+    on its own: other runs of the same objective, also in other threads, and calls of the objective by a
+    callback leave its counts and its budget alone.
+
     Parameters
     ----------
     objective, init, seed
@@ -60,9 +64,9 @@ class Run:
     ) -> None:
         self.objective, self.solver, self.seed, self.limits = objective, solver, int(seed), limits
         self.criterion = make_criterion(**limits) if criterion is None else criterion
-        # A part of another objective counts on its own from here on.
-        self.tally = objective.tally = type(objective.tally)(len(objective))
-        objective.indices = np.arange(len(objective))
+        # The objective that was given may be in use elsewhere: solvers get one that counts for this run.
+        self._counted = self.current = objective.with_own_tally()
+        self.tally = self._counted.tally
         self.tally.limit = limits.get("max_evaluations")
         self.start = init if isinstance(init, Start) else self._make_start(init)
         self._start_named = isinstance(init, str)
@@ -74,7 +78,7 @@ class Run:
         self.iterations = np.zeros(n, dtype=np.int64)
         self.writer: RunWriter | None = None
         self.restarted_at: list[int] = []
-        self._begun = self._restored = False
+        self._begun = self._restored = self._looped = False
 
     def describe(self) -> dict[str, Any]:
         """Return the configuration that the run can be repeated from, of JSON types."""
@@ -129,28 +133,29 @@ class Run:
         self.status[self.status == ""] = status
 
     def __enter__(self) -> Run:
+        self._require_not_looped()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        status = "stopped"
+        if kind is not None:
+            status = "interrupted" if issubclass(kind, KeyboardInterrupt | SystemExit) else "failed"
         if self._begun:
             self.solver.close(self.state)
+            self.stop(status)
         if self.writer is None:
             return
         try:
             if not self._begun or isinstance(error, RecordError):
                 return
-            if kind is None:
-                self.stop("stopped")
-                self.writer.finish(self.result(), "finished")
-            else:
-                # What was reached must not be lost: the record is closed with the best iterates so far.
-                status = "interrupted" if issubclass(kind, KeyboardInterrupt | SystemExit) else "failed"
-                self.stop(status)
-                self.writer.finish(self.result(), status)
+            # What was reached must not be lost: the record is closed with the best iterates so far.
+            self.writer.finish(self.result(), "finished" if kind is None else status)
         finally:
             self.writer.close()
 
     def __iter__(self) -> Iterator[Progress]:
+        self._require_not_looped()
+        self._looped = True
         if not self._restored:
             self._begin()
         while True:
@@ -169,23 +174,20 @@ class Run:
             self._advance()
 
     def result(self) -> Result:
-        """Return the result as it stands."""
-        objective = self.objective
-        best = Iterate(
-            x=objective.image(self.best_u).detach(),
-            z=objective.latent(self.best_u).detach(),
-            value=self.best_value.copy(),
-            iteration=self.best_iteration.copy(),
-        )
-        final = Iterate(
-            x=objective.image(self.u).detach(),
-            z=objective.latent(self.u).detach(),
-            value=np.array(self.trace["value"][-1]),
-            iteration=self.iterations.copy(),
-        )
+        """Return the result as it stands, which the rest of the run does not change.
+
+        Images that are still being optimised have the status "".
+
+        Raises
+        ------
+        UnsupportedError
+            If the run has not begun: there is nothing yet.
+        """
+        if not self._begun:
+            raise UnsupportedError("result: the run has not begun; loop over it first, or use solve(...)")
         return Result(
-            best=best,
-            final=final,
+            best=self._iterate(self.best_u, self.best_value, self.best_iteration),
+            final=self._iterate(self.u, self.trace["value"][-1], self.iterations),
             status=[str(s) for s in self.status],
             trace={name: np.stack(rows) for name, rows in self.trace.items()},
             counts=self.tally.copy(),
@@ -193,6 +195,18 @@ class Run:
             seconds=self.seconds,
             record=None if self.writer is None else self.writer.path,
         )
+
+    def _require_not_looped(self) -> None:
+        if self._looped:
+            raise UnsupportedError(
+                "run: it has been looped over; a run is gone through once, make another one"
+            )
+
+    def _iterate(self, u: torch.Tensor, value: np.ndarray, iteration: np.ndarray) -> Iterate:
+        """Return copies: the run writes into its own as it goes on."""
+        u = u.clone()
+        x, z = self.objective.image(u).detach(), self.objective.latent(u).detach()
+        return Iterate(x, z, value.copy(), iteration.copy())
 
     def _make_start(self, init: str | torch.Tensor) -> Start:
         problem, prior = self.objective.problem, self.objective.prior
@@ -208,7 +222,7 @@ class Run:
         return make_start(init, problem, prior, seed=self.seed)
 
     def _begin(self) -> None:
-        objective, start = self.objective, self.start
+        objective, start = self._counted, self.start
         with torch.no_grad():
             if start.x is not None:
                 u = objective.from_image(start.x)
@@ -225,7 +239,6 @@ class Run:
                 "init", f"a start at which F is not finite (images {bad})", "a start with finite F"
             )
         self.active = np.arange(len(objective))
-        self.current = objective
         self.u = self.state.u.clone()
         self.best_u = self.u.clone()
         self.best_value = value.copy()
@@ -245,7 +258,7 @@ class Run:
         device = self.objective.problem.y.device
         self.state = unpack_state(self.solver.state_type, arrays, device, self.solver.nested())
         self.active = np.array(arrays["active"])
-        self.current = self.objective.select(torch.as_tensor(self.active))
+        self.current = self._counted.select(torch.as_tensor(self.active))
         self.u, self.best_u = (
             torch.from_numpy(np.array(arrays[name])).to(device) for name in ("u", "best_u")
         )
@@ -354,6 +367,8 @@ class Run:
         row["seconds"][active] = self.seconds
         row.update({name: self.tally.counts[name].copy() for name in COUNTED})
         for name, values in row.items():
+            # Callbacks see the trace itself: one that wrote into it would change what the criteria see.
+            values.setflags(write=False)
             self.trace.setdefault(name, []).append(values)
         if self.writer is not None:
             self.writer.append(self.iteration, row, lambda: self.objective.image(self.u))
@@ -361,7 +376,7 @@ class Run:
     def _progress(self) -> Progress:
         active = np.zeros(len(self.objective), dtype=bool)
         active[self.active] = True
-        evaluations = self.tally.counts["evaluations"]
+        evaluations = self.tally.counts["evaluations"].copy()
         return Progress(
             self.iteration,
             self.limits.get("max_iter"),
@@ -383,7 +398,7 @@ class Run:
         if len(self.active):
             device = self.state.u.device
             self.state = self.state.select(torch.as_tensor(np.flatnonzero(going), device=device))
-            self.current = self.objective.select(torch.as_tensor(self.active))
+            self.current = self._counted.select(torch.as_tensor(self.active))
 
     def _clock(self) -> float:
         device = self.objective.prior.device

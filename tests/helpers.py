@@ -1,5 +1,8 @@
 """Small problems shared by the tests: a tiny random flow, smooth images, a quadratic with a known minimum."""
 
+import sys
+import threading
+
 import numpy as np
 import torch
 
@@ -35,6 +38,32 @@ def make_problem(operator=None, sigma=0.05, n=3, seed=0):
     x = make_images(n)
     operator = ops.Mask.random(missing=0.4, dim_shape=(3, 8, 8), seed=1) if operator is None else operator
     return fs.InverseProblem(operator, fs.degrade(operator, x, sigma=sigma, seed=seed), sigma=sigma, x_true=x)
+
+
+def in_threads(work, n=3):
+    """Return what `work` returns in each of n threads at once, which change far more often than usual."""
+    found = [None] * n
+
+    def keep(i):
+        try:
+            found[i] = work()
+        except BaseException as error:
+            found[i] = error
+
+    threads = [threading.Thread(target=keep, args=(i,)) for i in range(n)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    for result in found:
+        if isinstance(result, BaseException):
+            raise result
+    return found
 
 
 class Quadratic:

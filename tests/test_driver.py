@@ -188,11 +188,11 @@ def test_counts_agree_with_a_counting_wrapper(tiny_prior, problem, monkeypatch):
             for progress in run:
                 if progress.iteration == 1:
                     calls.update(encode=0, apply=0)
-                    before = {k: v.sum() for k, v in objective.tally.copy().items()}
+                    before = {k: v.sum() for k, v in run.tally.copy().items()}
                     patch.setattr(type(tiny_prior), "encode", counting_encode)
                     patch.setattr(ops.Mask, "apply", counting_apply)
                 if progress.iteration == 6:
-                    after = {k: v.sum() for k, v in objective.tally.copy().items()}
+                    after = {k: v.sum() for k, v in run.tally.copy().items()}
                     seen = dict(calls)
                     break
         assert after["E"] - before["E"] == seen["encode"]

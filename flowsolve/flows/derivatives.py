@@ -9,6 +9,7 @@ derivatives of theirs, are right too. For tens of products at one point there is
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,6 +24,9 @@ from .prior import FlowPrior
 
 OVER = ("images", "latents")
 """The variables that an energy may be a function of."""
+
+_FORWARD_MODE = threading.RLock()
+"""Torch has one stack of forward-mode levels for all threads: passes in two of them end each other's."""
 
 
 def jvp(function: Callable[[Tensor], Any], point: Tensor, tangent: Tensor) -> tuple[Any, Any]:
@@ -49,7 +53,8 @@ def jvp(function: Callable[[Tensor], Any], point: Tensor, tangent: Tensor) -> tu
     """
     require_like("tangent", tangent, point)
     # What torch declares leaves open that auxiliary outputs may follow.
-    pair: Any = torch.func.jvp(function, (point,), (tangent,))
+    with _FORWARD_MODE:
+        pair: Any = torch.func.jvp(function, (point,), (tangent,))
     value, product = pair
     return value, product
 

@@ -8,6 +8,7 @@ are: each pass overwrites what the one before has kept.
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,10 +35,10 @@ class GraphedGlow(FrozenGlow):
 
     Notes
     -----
-    The first gradient of each shape, batch included, takes longer and keeps its memory from then
-    on. The gradient of a pass has to be taken before the next pass of the same kind and shape;
-    later it raises :class:`~flowsolve.errors.UnsupportedError`, since what it needs has been
-    overwritten. In ``"invertible"`` mode images whose activations were not computed back well
+    The first gradient of each shape, batch included, in each thread takes longer and keeps its
+    memory from then on. The gradient of a pass has to be taken before the next pass of the same kind
+    and shape; later it raises :class:`~flowsolve.errors.UnsupportedError`, since what it needs has
+    been overwritten. In ``"invertible"`` mode images whose activations were not computed back well
     enough get gradients of nan, as a graph cannot branch.
     """
 
@@ -52,7 +53,8 @@ class GraphedGlow(FrozenGlow):
         if not wanted or needs_recording(*inputs):
             return direction(inputs, mode)
         assert isinstance(direction, Encoding | Decoding)
-        key = (type(direction), direction.log_det, mode, *(tensor.shape for tensor in inputs))
+        # A pass overwrites the one before: no thread may do so between those of another.
+        key = (threading.get_ident(), type(direction), direction.log_det, mode, *(t.shape for t in inputs))
         if key not in self._graphs:
             self._graphs[key] = _Graph(direction, inputs, mode)
         return self._graphs[key](inputs)

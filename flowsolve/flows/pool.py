@@ -8,6 +8,7 @@ GPUs torch keeps such memory itself.)
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,7 @@ class Form:
 
 
 class Pool:
-    """Tensors that wait to be used again.
+    """Tensors that wait to be used again, by gradients in any thread.
 
     Copies, also those by pickling, start empty.
     """
@@ -41,6 +42,8 @@ class Pool:
     def __init__(self) -> None:
         self._free: dict[Form, list[Tensor]] = {}
         self._bytes = 0
+        # Reentrant: a lease may be deleted, by the garbage collector, in the middle of these.
+        self._lock = threading.RLock()
 
     @property
     def idle_bytes(self) -> int:
@@ -49,22 +52,24 @@ class Pool:
 
     def take(self, form: Form) -> Tensor:
         """Return an uninitialised tensor."""
-        waiting = self._free.get(form)
-        if not waiting:
-            return form.empty()
-        found = waiting.pop()
-        self._bytes -= found.nbytes
-        return found
+        with self._lock:
+            waiting = self._free.get(form)
+            if waiting:
+                found = waiting.pop()
+                self._bytes -= found.nbytes
+                return found
+        return form.empty()
 
     def give_back(self, tensors: list[tuple[Form, Tensor]]) -> None:
         """Let tensors be used again; those too many are freed, and so are all of other forms."""
         forms = {form for form, _ in tensors}
-        for form in [form for form in self._free if form not in forms]:
-            self._bytes -= sum(tensor.nbytes for tensor in self._free.pop(form))
-        for form, tensor in tensors:
-            if self._bytes + tensor.nbytes <= MOST:
-                self._free.setdefault(form, []).append(tensor)
-                self._bytes += tensor.nbytes
+        with self._lock:
+            for form in [form for form in self._free if form not in forms]:
+                self._bytes -= sum(tensor.nbytes for tensor in self._free.pop(form, ()))
+            for form, tensor in tensors:
+                if self._bytes + tensor.nbytes <= MOST:
+                    self._free.setdefault(form, []).append(tensor)
+                    self._bytes += tensor.nbytes
 
     def __reduce__(self) -> Any:
         return Pool, ()

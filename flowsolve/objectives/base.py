@@ -137,6 +137,12 @@ class Objective(ABC):
         other.lam_given, other.lam = lam, other._resolve_lam(lam)
         return other
 
+    def with_own_tally(self: Self) -> Self:
+        """Return the same objective, whose images count from 0 in a tally of their own: that of a run."""
+        other = copy.copy(self)
+        other.indices, other.tally = np.arange(len(self)), Tally(len(self))
+        return other
+
     @property
     @abstractmethod
     def variable_shape(self) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ import torch
 
 from ..errors import ArgumentError, UnsupportedError
 from ..fidelities import LeastSquares
-from ..flows.derivatives import energy_curvature
+from ..flows.derivatives import energy_curvature, jvp
 from ..flows.linearize import Linearized, require_like
 from .base import Objective, inner
 from .evaluation import Evaluation
@@ -217,7 +217,7 @@ class GaussNewton:
         fidelity, y = self.objective.fidelity, self.objective.problem.y
         if type(fidelity) is LeastSquares:
             return t
-        return torch.func.jvp(lambda m: fidelity.grad(m, y), (self._measured,), (t,))[1]
+        return jvp(lambda m: fidelity.grad(m, y), self._measured, t)[1]
 
     @cached_property
     def _measured(self) -> torch.Tensor:

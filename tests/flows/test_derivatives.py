@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from helpers import in_threads
 
 from flowsolve.errors import ArgumentError
 from flowsolve.flows import Energy, FlowPrior, jvp, vjp
@@ -43,6 +44,19 @@ def test_jacobians_of_encoder_and_decoder_are_inverse_and_have_the_reported_dete
     torch.testing.assert_close(encoder @ decoder, torch.eye(n, dtype=x.dtype), rtol=0, atol=1e-9)
     torch.testing.assert_close(torch.linalg.slogdet(encoder).logabsdet, log_det)
     torch.testing.assert_close(square(torch.func.jacfwd(prior.encode)(x), n), encoder)
+
+
+def test_products_in_threads_are_those_alone(prior, images):
+    v = rand(images)
+    value, pushed = jvp(prior.encode, images, v)
+    _, second = Energy(prior, "nll").hessian_vector(images, v)
+
+    def work():
+        for _ in range(5):
+            assert all(map(torch.equal, jvp(prior.encode, images, v), (value, pushed)))
+        return Energy(prior, "nll").hessian_vector(images, v)[1]
+
+    assert all(torch.equal(found, second) for found in in_threads(work))
 
 
 def test_products_agree_with_finite_differences_and_each_other(prior, images):

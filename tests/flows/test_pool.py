@@ -1,7 +1,9 @@
 import gc
 import pickle
+import threading
 
 import torch
+from helpers import in_threads
 
 from flowsolve.flows import FrozenGlow, Glow, GlowConfig, inplace, pool
 from flowsolve.flows.pool import Form, Lease, Pool
@@ -21,6 +23,21 @@ def test_what_was_given_back_is_used_again():
     lease = Lease(store)
     assert {lease.take(form(2, 3)).data_ptr() for _ in range(3)} == addresses and store.idle_bytes == 0
     assert lease.take(form(2, 3)).shape == (2, 3)
+
+
+def test_threads_never_share_a_tensor_and_leave_the_number_of_bytes_right():
+    store = Pool()
+
+    def work():
+        for k in range(200):
+            lease, mark = Lease(store), threading.get_ident() % 1000
+            taken = [lease.take(form(2 + k % 2)).fill_(mark) for _ in range(3)]
+            assert all(bool((tensor == mark).all()) for tensor in taken)
+            del lease
+        return True
+
+    assert all(in_threads(work))
+    assert store.idle_bytes == sum(tensor.nbytes for waiting in store._free.values() for tensor in waiting)
 
 
 def test_layout_and_dtype_count():

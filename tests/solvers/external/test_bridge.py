@@ -68,12 +68,12 @@ def test_counts_agree_with_a_counting_wrapper(name, tiny_prior, problem, monkeyp
         with monkeypatch.context() as patch, run:
             for progress in run:
                 if progress.iteration == 1:
-                    before = objective.tally.copy()
+                    before = run.tally.copy()
                     patch.setattr(type(tiny_prior), "encode", counting_encode)
                     patch.setattr(ops.Mask, method, counting_apply)
                 if progress.iteration == 3:
                     break
-            after = objective.tally.copy()
+            after = run.tally.copy()
         if products:
             after["A"], before["A"] = (counts["A"] + counts["AT"] for counts in (after, before))
         for letter, counted in calls.items():
