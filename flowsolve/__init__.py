@@ -20,6 +20,7 @@ _PUBLIC = {
     "load_prior": "flows",
     "list_priors": "flows",
     "import_prior": "flows.foreign",
+    "restore": "restoration",
     "solve": "driver",
     "iterate": "iteration",
     "multistart": "multiple_starts",
@@ -52,6 +53,7 @@ __all__ = [
     "open_run",
     "psnr",
     "rerun",
+    "restore",
     "resume",
     "solve",
     "ssim",
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     from .problem import InverseProblem, degrade
     from .recording import open_run
     from .recording.resume import rerun, resume
+    from .restoration import restore
     from .result import Result
     from .run import Run
     from .tuning import tune

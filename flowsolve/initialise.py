@@ -144,7 +144,15 @@ def adjoint(problem: InverseProblem, prior: FlowPrior, *, seed: int) -> Start:
 @register_initialiser("pinv")
 def pinv(problem: InverseProblem, prior: FlowPrior, *, seed: int) -> Start:
     """The pseudo-inverse A⁺y: fits the measurements best, noise and all."""
-    return Start(x=problem.operator.pinv(problem.y), name="pinv", seed=seed)
+    # In double precision: what A⁺ amplifies most is rounding.
+    return Start(x=problem.operator.pinv(problem.y.double()).to(problem.y), name="pinv", seed=seed)
+
+
+@register_initialiser("classical")
+def classical(problem: InverseProblem, prior: FlowPrior, *, seed: int) -> Start:
+    """The classical restoration that suits the operator and the noise."""
+    name = baselines.classical_start(problem)
+    return Start(x=baselines.registry.get(name)(problem), name=name, seed=seed)
 
 
 @register_initialiser("tikhonov")

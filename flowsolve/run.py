@@ -149,9 +149,13 @@ class Run:
             if not self._begun or isinstance(error, RecordError):
                 return
             # What was reached must not be lost: the record is closed with the best iterates so far.
-            self.writer.finish(self.result(), "finished" if kind is None else status)
+            self._finish_record("finished" if kind is None else status)
         finally:
             self.writer.close()
+
+    def _finish_record(self, status: str) -> None:
+        assert self.writer is not None
+        self.writer.finish(self.result(), status)
 
     def __iter__(self) -> Iterator[Progress]:
         self._require_not_looped()

@@ -48,9 +48,9 @@ class Tally:
         self.limit: int | None = None
 
     def add(self, indices: np.ndarray, *names: str) -> None:
-        """Add one to each of `names` for the images at `indices`."""
+        """Add one to each of `names` for the images at `indices`, as often as an image is there."""
         for name in names:
-            self.counts[name][indices] += 1
+            np.add.at(self.counts[name], indices, 1)
 
     def copy(self) -> dict[str, np.ndarray]:
         """Return the counts as they are now."""

@@ -8,6 +8,7 @@ from .base import ORACLES, Baseline, constant_fit, for_task, registry
 from .harmonic import harmonic_fill
 from .non_local_means import non_local_means
 from .smooth import best_smooth, smooth, smooth_discrepancy
+from .suited import classical_start, suited_baselines
 from .tikhonov import best_tikhonov, discrepancy_weight, tikhonov, tikhonov_discrepancy
 from .total_variation import total_variation
 from .upsampling import back_projection, bicubic
@@ -19,6 +20,7 @@ __all__ = [
     "best_smooth",
     "best_tikhonov",
     "bicubic",
+    "classical_start",
     "constant_fit",
     "discrepancy_weight",
     "for_task",
@@ -27,6 +29,7 @@ __all__ = [
     "registry",
     "smooth",
     "smooth_discrepancy",
+    "suited_baselines",
     "tikhonov",
     "tikhonov_discrepancy",
     "total_variation",

@@ -14,6 +14,10 @@ from ..errors import ArgumentError
 from .base import Fidelity, register_fidelity
 
 
+KNIGHT = 3
+"""Squares that a row of squares held out is shifted against the row above."""
+
+
 @register_fidelity("held_out_least_squares")
 class HeldOutLeastSquares(Fidelity):
     """½‖u − y‖² over a random part of the measurements; those held out do not enter.
@@ -29,6 +33,9 @@ class HeldOutLeastSquares(Fidelity):
         Part of the measurements that is held out, in (0, 1).
     seed : int, optional
         Which ones, >= 0.
+    block : int, optional
+        Measurements (C, H, W) are held out in squares of this side, evenly spread, instead of pixel by pixel:
+        what a restoration fills a hole with is tested on holes.
 
     Raises
     ------
@@ -36,13 +43,16 @@ class HeldOutLeastSquares(Fidelity):
         If an option is out of range.
     """
 
-    def __init__(self, fraction: float = 0.1, seed: int = 0) -> None:
+    def __init__(self, fraction: float = 0.1, seed: int = 0, block: int = 1) -> None:
         if not isinstance(fraction, Real) or not (math.isfinite(fraction) and 0 < fraction < 1):
             raise ArgumentError("fraction", repr(fraction), "a number > 0 and < 1")
         if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
             raise ArgumentError("seed", repr(seed), "an integer >= 0")
         self.fraction: float = float(fraction)
+        if not isinstance(block, Integral) or isinstance(block, bool) or block < 1:
+            raise ArgumentError("block", repr(block), "an integer >= 1")
         self.seed: int = int(seed)
+        self.block: int = int(block)
         self._masks: dict[tuple[int, ...], HostArray] = {}
 
     @property
@@ -53,11 +63,19 @@ class HeldOutLeastSquares(Fidelity):
     def held_out(self, shape: Sequence[int]) -> np.ndarray:
         """Return which measurements of an image are held out: booleans that broadcast to `shape`."""
         drawn = tuple(shape[-2:]) if len(shape) == 3 else tuple(shape)
+        if self.block > 1 and len(shape) == 3:
+            return self._blocks(drawn)
         count = max(1, round(self.fraction * math.prod(drawn)))
         order = np.random.default_rng(self.seed).permutation(math.prod(drawn))
         mask = np.zeros(math.prod(drawn), dtype=bool)
         mask[order[:count]] = True
         return mask.reshape(drawn)
+
+    def _blocks(self, size: Sequence[int]) -> np.ndarray:
+        """Return every so many-th square of a grid, as a knight moves from row to row, so that none stand close."""
+        every = max(2, round(1 / self.fraction))
+        rows, columns = (np.arange(n) // self.block for n in size)
+        return (columns[None, :] + KNIGHT * rows[:, None] + self.seed) % every == 0
 
     def misfit(self, u: Array, y: Array) -> Array:
         """Return ½‖u − y‖² over what is held out, shape (N,), float64."""
@@ -83,4 +101,5 @@ class HeldOutLeastSquares(Fidelity):
         return (v + weight * y) / (1 + weight)
 
     def _options(self) -> dict[str, Any]:
-        return {"fraction": self.fraction, "seed": self.seed}
+        block = {} if self.block == 1 else {"block": self.block}
+        return {"fraction": self.fraction, "seed": self.seed, **block}

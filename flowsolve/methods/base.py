@@ -49,8 +49,8 @@ class Method:
     def __post_init__(self) -> None:
         if not self.stages:
             raise ArgumentError("stages", "none", "at least one stage")
-        if self.stages[0].init == "previous":
-            raise ArgumentError("init", "'previous' in the first stage", "a named start")
+        if self.stages[0].continues:
+            raise ArgumentError("init", f"{self.stages[0].init!r} in the first stage", "a named start")
 
     @property
     def max_iter(self) -> int:

@@ -23,9 +23,10 @@ from ..recording import RunRecord
 from ..recording.earlier import EarlierStages, EndedStage
 from ..result import Iterate, Result
 from ..run import Callback, Run
-from ..stopping import Progress
+from ..stopping import Progress, make_criterion
 from .base import Method
-from .stage import PREVIOUS, RAW, PriorShelf, Stage
+from .checked import checked_start
+from .stage import CHECKED, PREVIOUS, RAW, PriorShelf, Stage
 
 Verdict = tuple[torch.Tensor, np.ndarray, tuple[str, ...]]
 """Images (N, C, H, W), which of them are the classical start (N,), and what to say."""
@@ -53,9 +54,17 @@ class StageRun(Run):
         self.method, self.index = method, index
         self.stage: Stage = method.method.stages[index]
         objective = self.stage.objective(method.problem, method.prior, method.shelf)
-        super().__init__(objective, self.stage.make_solver(), start, limits=limits, seed=method.seed)
+        criterion, own = make_criterion(**limits), self.stage.criterion()
+        super().__init__(
+            objective,
+            self.stage.make_solver(),
+            start,
+            limits=limits,
+            criterion=criterion if own is None else own | criterion,
+            seed=method.seed,
+        )
         # A named start is made again from its name; one from the stage before is kept by the record.
-        self._start_named = self.stage.init != PREVIOUS
+        self._start_named = not self.stage.continues
         self.ends_method = index == len(method.method.stages) - 1
         self._verdict: Verdict | None = None
 
@@ -163,6 +172,11 @@ class MethodRun:
         self.earlier = EarlierStages()
         # Everything that can be refused is refused before anything runs or is written.
         for stage in method.stages:
+            stage.objective(self.problem, prior, self.shelf)
+        self.current = self._stage(0, None)
+        if self.record is not None:
+            self.current.record_to(self.record, earlier=self.earlier, **self.record_options)
+
     @property
     def writer(self) -> Any:
         """The writer of the record, or None."""
@@ -192,7 +206,8 @@ class MethodRun:
         self.record_options = dict(record.config["record"])
         start = {name: torch.from_numpy(array).to(self.problem.y) for name, array in record.start.items()}
         index = self.earlier.stage
-        given = Start(**start, name=PREVIOUS, seed=self.seed) if start else None
+        name = record.config["initialiser"]["name"]
+        given = Start(**start, name=name, seed=self.seed) if start else None
         self.current = run = self._stage(index, given, limits=record.config["limits"])
         if checkpoint is None:
             run.record_to(self.record, earlier=self.earlier, force=True, **self.record_options)
@@ -243,6 +258,10 @@ class MethodRun:
 
     def _next(self, run: StageRun) -> None:
         x = run.handed_on()
+        follower = self.method.stages[run.index + 1]
+        start = Start(x=x, name=PREVIOUS, seed=self.seed)
+        if follower.init.startswith(CHECKED):
+            start = checked_start(follower.init.removeprefix(CHECKED), run.objective, x, self.seed)
         ended = EndedStage(
             run.describe(),
             {name: np.stack(rows) for name, rows in run.trace.items()},
@@ -251,7 +270,7 @@ class MethodRun:
         )
         identity = {} if run.writer is None else run.writer.identity
         self.earlier = self.earlier.after(ended, identity)
-        self.current = self._stage(self.earlier.stage, Start(x=x, name=PREVIOUS, seed=self.seed))
+        self.current = self._stage(self.earlier.stage, start)
         if self.record is not None:
             options = {**self.record_options, "force": True}
             self.current.record_to(self.record, earlier=self.earlier, **options)
@@ -259,7 +278,7 @@ class MethodRun:
     def _stage(self, index: int, previous: Start | None, limits: dict[str, Any] | None = None) -> StageRun:
         stage = self.method.stages[index]
         prior = stage.own_prior(self.prior, self.shelf)
-        if stage.init == PREVIOUS:
+        if stage.continues:
             if previous is None:
                 raise RecordError("record: the start of the stage is not there")
             start = previous
@@ -267,7 +286,7 @@ class MethodRun:
             # Raw latents of 0 are another image than D(0): a start is the caller's prior's.
             raw = stage.prior == RAW
             fitted = _fitted(self.prior if raw else prior, self.problem)
-            start = stage.start(self.problem, fitted, None, self.seed)
+            start = stage.start(self.problem, fitted, self.seed)
             if raw and start.z is not None:
                 with torch.no_grad():
                     start = Start(x=fitted.decode(start.z), name=f"D({start.name})", seed=self.seed)
@@ -295,7 +314,9 @@ class MethodRun:
         return dataclasses.replace(progress, iteration=done, max_iter=total)
 
 
-def method_of(record: RunRecord, prior: FlowPrior | None, problem: InverseProblem) -> MethodRun:
+def method_of(
+    record: RunRecord, prior: FlowPrior | None, problem: InverseProblem, path: str | Path | None = None
+) -> MethodRun:
     """Return the method of a record, not begun.
 
     Parameters
@@ -306,13 +327,16 @@ def method_of(record: RunRecord, prior: FlowPrior | None, problem: InverseProble
         The prior that the method was given, where it cannot be loaded from where it was.
     problem : InverseProblem
         The problem, as rebuilt from the record.
+    path : path, optional
+        File to record this run of it to.
     """
     from ..recording.rebuild import prior_of
     from .guard import classical_guard
 
     described = record.config["method"]
     method = Method.from_json(described)
-    prior = prior_of(record.config | {"prior": {**record.config["prior"], **described["prior"]}}, prior)
+    whole = {**record.config, "prior": {**record.config["prior"], **described["prior"]}}
+    prior = prior_of(whole, prior)
     try:
         run = MethodRun(
             method,
@@ -320,6 +344,7 @@ def method_of(record: RunRecord, prior: FlowPrior | None, problem: InverseProble
             prior,
             seed=record.config["initialiser"]["seed"],
             max_seconds=described["max_seconds"],
+            record=path,
             guard=classical_guard if method.guarded else None,
         )
     except (ArgumentError, UnsupportedError) as error:

@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-import torch
-
 from .. import baselines, initialise
 from ..errors import ArgumentError
+from ..fidelities import HeldOutLeastSquares
 from ..flows import FlowPrior, load_prior
 from ..flows.raw import PREFIX as RAW
 from ..flows.raw import raw_prior
@@ -18,9 +17,17 @@ from ..initialise import Start, make_start
 from ..objectives import BY_NAME, Objective, Synthesis
 from ..problem import InverseProblem
 from ..solvers import Solver, make_solver
+from ..stopping import Criterion, HeldOut
 
 PREVIOUS = "previous"
 """The start of a stage that goes on where the one before it ended."""
+
+CHECKED = "checked:"
+"""Prefix of a start: where the stage before ended, or, for images where that predicts the measurements held out worse
+than the classical restoration of this name does, that restoration."""
+
+PATIENCE, DEFAULT_PATIENCE = "patience", 20
+"""How long the misfit of what is held out may go without falling, in iterations."""
 
 KEPT = ("final", "best")
 """What a stage hands on: each image where it ended, or where its objective was lowest."""
@@ -60,6 +67,10 @@ class Stage:
         Over latents: whether the measured values are put back into the image, x + A⁺(y − Ax).
     objective_options : mapping
         Further options of the objective.
+    held_out : mapping
+        Options of `flowsolve.fidelities.HeldOutLeastSquares`: a part of the measurements is not fitted but watched.
+        The stage ends when their misfit has not fallen for `patience` iterations (20 unless given), and hands on the
+        image where it was lowest.
 
     Raises
     ------
@@ -80,6 +91,7 @@ class Stage:
     prior: str | None = None
     put_back: bool = False
     objective_options: Mapping[str, Any] = field(default_factory=dict)
+    held_out: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.formulation not in BY_NAME:
@@ -98,15 +110,37 @@ class Stage:
             raise ArgumentError("keep", repr(self.keep), " or ".join(map(repr, KEPT)))
         if self.put_back and self.formulation != "synthesis":
             raise ArgumentError("put_back", f"True over {self.formulation}", "True over synthesis only")
+        if self.held_out and self.put_back:
+            raise ArgumentError("put_back", "True", "False where measurements are held out")
         make_solver(self.solver, **self.options)
+        self.fidelity()
+        self.criterion()
         self._check_init()
 
+    @property
+    def continues(self) -> bool:
+        """Whether the stage goes on from the one before."""
+        return self.init == PREVIOUS or self.init.startswith(CHECKED)
+
     def _check_init(self) -> None:
-        name = self.init.removeprefix(initialise.ENCODED)
+        name = self.init.removeprefix(CHECKED).removeprefix(initialise.ENCODED)
+        if self.init.startswith(CHECKED):
+            baselines.registry.get(name, "init")
+            return
         if name != PREVIOUS and name not in baselines.registry:
             initialise.registry.get(name, "init")
         if self.init_options and name not in baselines.registry:
             raise ArgumentError("init_options", f"some for {name!r}", "some for a baseline")
+
+    def fidelity(self) -> HeldOutLeastSquares | None:
+        """Return the data term that holds measurements out, or None for least squares."""
+        if not self.held_out:
+            return None
+        return HeldOutLeastSquares(**{k: v for k, v in self.held_out.items() if k != PATIENCE})
+
+    def criterion(self) -> Criterion | None:
+        """Return when to stop, beside the limits."""
+        return HeldOut(self.held_out.get(PATIENCE, DEFAULT_PATIENCE)) if self.held_out else None
 
     def weight(self, problem: InverseProblem) -> float | str:
         """Return the weight of the prior term as objectives take it."""
@@ -132,6 +166,7 @@ class Stage:
             self.own_prior(prior, load),
             phi=self.phi,
             lam=self.weight(problem),
+            fidelity=self.fidelity(),
             **self.objective_options,
             **put_back,
         )
@@ -146,32 +181,19 @@ class Stage:
         """Return the solver with its options."""
         return make_solver(self.solver, **self.options)
 
-    def start(
-        self, problem: InverseProblem, prior: FlowPrior, previous: torch.Tensor | None, seed: int
-    ) -> Start:
-        """Return where the stage starts.
+    def start(self, problem: InverseProblem, prior: FlowPrior, seed: int) -> Start:
+        """Return the named start of a stage that does not go on from the one before.
 
         Parameters
         ----------
         problem : InverseProblem
             The problem.
         prior : FlowPrior
-            The stage's prior, at the size of the images.
-        previous : torch.Tensor, shape (N, C, H, W), optional
-            Images that the stage before ended at.
+            The prior, at the size of the images.
         seed : int
             Seed of a random start.
-
-        Raises
-        ------
-        ArgumentError
-            If it should go on from a stage before, and there is none.
         """
         name = self.init
-        if name == PREVIOUS:
-            if previous is None:
-                raise ArgumentError("init", repr(PREVIOUS), "a named start, since no stage comes before")
-            return Start(x=previous, name=PREVIOUS, seed=seed)
         if name in baselines.registry and (self.init_options or name not in initialise.registry):
             x = baselines.registry.get(name)(problem, **self.init_options)  # type: ignore[call-arg]
             return Start(x=x, name=name, seed=seed)
@@ -198,7 +220,9 @@ class Stage:
             weight = f"at {self.map_factor:g} of the MAP weight"
         options = ", ".join(f"{name}={value}" for name, value in self.options.items())
         solver = f"{self.solver}({options})" if options else self.solver
-        begin = "where the last stage ended" if self.init == PREVIOUS else self.init
+        begin = "where the last stage ended" if self.continues else self.init
+        if self.init.startswith(CHECKED):
+            begin += f", or {self.init.removeprefix(CHECKED)} where that predicts what was held out better"
         if self.init_options:
             begin += f" ({', '.join(f'{k}={v}' for k, v in self.init_options.items())})"
         parts = [f"over {over}{name}", f"{phi} {weight}", solver, f"from {begin}", f"{self.max_iter} iterations"]
@@ -206,8 +230,10 @@ class Stage:
             parts.append("the prior with raw latents" if self.prior == RAW else f"prior {self.prior}")
         if self.put_back:
             parts.append("measured values put back")
+        if self.held_out:
+            parts.append("until a part of the measurements, held out, is predicted no better")
         if self.keep == "best":
-            parts.append("keeping the lowest objective")
+            parts.append(f"keeping the lowest {'misfit of those' if self.held_out else 'objective'}")
         return "; ".join(parts)
 
     def as_json(self) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..errors import ArgumentError, UnsupportedError
@@ -18,6 +20,11 @@ from .evaluation import Evaluation
 from .flow_prox import flow_prox
 from .smoothing import SMOOTHED, Smoothing
 from .split import Split
+
+
+TOGETHER = 2**17
+"""Pixels up to which the perturbed images of ``smoothed`` pass through the flow in one batch; beyond that the passes
+are no faster, and take more memory."""
 
 
 class Analysis(Objective):
@@ -162,10 +169,27 @@ class Analysis(Objective):
             self.count("gradients")
         if self.smoothing is None:
             return self._evaluate_density(x, gradient)
-        total = reduce(
-            Evaluation.plus, (self._evaluate_density(p, gradient) for p in self.smoothing.perturbed(x))
-        )
+        perturbed = self.smoothing.perturbed(x)
+        if self.smoothing.draws * x[:, 0].numel() <= TOGETHER:
+            return self._evaluate_together(torch.cat(list(perturbed)), x, gradient)
+        total = reduce(Evaluation.plus, (self._evaluate_density(p, gradient) for p in perturbed))
         return total.scaled(1 / self.smoothing.draws, image=x.detach())
+
+    def _evaluate_together(self, perturbed: torch.Tensor, x: torch.Tensor, gradient: bool) -> Evaluation:
+        """Return the mean over perturbed images, which stand one set after the other along the batch."""
+        draws = len(perturbed) // len(x)
+        whole = copy.copy(self)
+        # Passes count for the image that they are of, a weight is that of its image.
+        whole.indices = np.tile(self.indices, draws)
+        if isinstance(self.lam, torch.Tensor):
+            whole.lam = self.lam.repeat(draws)
+        each = whole._evaluate_density(perturbed, gradient)
+
+        def mean(values: torch.Tensor) -> torch.Tensor:
+            return values.reshape(draws, len(x), *values.shape[1:]).mean(0)
+
+        grad = None if each.grad is None else mean(each.grad)
+        return Evaluation(mean(each.value), mean(each.data_fidelity), mean(each.prior), x.detach(), grad)
 
     def _evaluate_density(self, x: torch.Tensor, gradient: bool) -> Evaluation:
         """Return the same of one image instead of a mean over perturbed ones."""

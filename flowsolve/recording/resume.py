@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,10 @@ from ..flows import FlowPrior
 from ..result import Result
 from ..run import Run
 from .reader import RunRecord, open_run
-from .rebuild import rebuild, version_differences
+from .rebuild import problem_of, rebuild, version_differences
+
+if TYPE_CHECKING:
+    from ..methods.running import MethodRun
 
 #: Columns of the trace that depend on the machine's speed, not on the run.
 TIMED = ("seconds",)
@@ -58,6 +61,10 @@ def resume(
             f"{record.attributes['host']}"
         )
     found = record.checkpoint()
+    if record.method is not None:
+        method = _method(record, prior)
+        method.resume_from(record, found)
+        return method.complete(callback)
     if found is None:
         raise RecordError(f"record: {path} has no whole checkpoint to resume from; rerun it instead")
     iteration, arrays = found
@@ -123,11 +130,13 @@ def rerun(
     if record is not None and Path(record).resolve() == Path(path).resolve():
         raise ArgumentError("record", str(record), "a file other than the run that is repeated")
     before = open_run(path)
+    if before.method is not None:
+        method = _method(before, prior, record)
+        return _compare(before, method.complete(callback))
     run = _run(before, prior)
     if record is not None:
         run.record_to(record)
-    result = run.complete(callback)
-    return _compare(before, result)
+    return _compare(before, run.complete(callback))
 
 
 def _run(record: RunRecord, prior: FlowPrior | None) -> Run:
@@ -141,6 +150,13 @@ def _run(record: RunRecord, prior: FlowPrior | None) -> Run:
         criterion=built.criterion,
         seed=built.seed,
     )
+
+
+def _method(record: RunRecord, prior: FlowPrior | None, path: str | Path | None = None) -> MethodRun:
+    """Return the method that a record describes, not begun yet, written to a file at `path`."""
+    from ..methods.running import method_of
+
+    return method_of(record, prior, problem_of(record), path)
 
 
 def _compare(before: RunRecord, result: Result) -> Repetition:

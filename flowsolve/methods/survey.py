@@ -1,0 +1,113 @@
+"""What a problem is like, as far as choosing a method goes: from operator, noise and size, never from the truth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..operators import Identity
+from ..problem import InverseProblem
+
+BLIND = 1e-3
+"""A direction that A shrinks below this share of ‖A‖² counts as one that it hides."""
+
+PROBES = 4
+"""Smooth images that A is tried on."""
+
+WAVES = 6
+"""Half-waves that a probe has at most along an axis."""
+
+EIGHT_BITS = 1 / 255
+"""Distance of grey levels."""
+
+ROUNDED = 1e-4
+"""Largest distance from a grey level, in grey levels, of measurements that were rounded to it."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the measurements tell.
+
+    Attributes
+    ----------
+    hidden : float
+        Share of a smooth image, in energy, that A does not let through; between 0 and 1.
+    complete : bool
+        Whether, without noise, A⁺y is the image: nothing is hidden, and no noise is made larger.
+    identity : bool
+        Whether the measurements are the images and noise.
+    sigma : float
+        Standard deviation of the noise, rounding to grey levels counted as noise.
+    pixels : int
+        Pixels of an image.
+    """
+
+    hidden: float
+    complete: bool
+    identity: bool
+    sigma: float
+    pixels: int
+
+
+def survey(problem: InverseProblem) -> Survey:
+    """Return what a problem is like.
+
+    Parameters
+    ----------
+    problem : InverseProblem
+        The problem; its truth is not looked at.
+    """
+    operator = problem.operator
+    identity = isinstance(operator, Identity)
+    hidden = 0.0 if identity else _hidden(problem)
+    return Survey(
+        hidden=hidden,
+        complete=problem.sigma == 0 and not _rounded(problem.y) and _invertible(problem),
+        identity=identity,
+        sigma=problem.sigma,
+        pixels=math.prod(operator.dim_shape[-2:]),
+    )
+
+
+def _hidden(problem: InverseProblem) -> float:
+    """Return 1 − ‖Pv‖²/‖v‖² over smooth images v, P being onto what A lets through."""
+    operator, v = problem.operator, smooth_images(problem)
+    alpha = BLIND * operator.lipschitz**2
+    seen = operator.tikhonov(operator.apply(v), alpha, max_iter=50, tol=1e-2)
+    inner = (v.double() * seen.double()).flatten(1).sum(1)
+    return float((1 - inner / v.double().flatten(1).square().sum(1)).clamp(0, 1).mean())
+
+
+def smooth_images(problem: InverseProblem) -> torch.Tensor:
+    """Return seeded images of a few cosines, with colours of their own, around 0; shape (N or `PROBES`, C, H, W)."""
+    operator, y = problem.operator, problem.y
+    shape = operator.dim_shape
+    # An operator with parameters for each image is tried with a probe on each.
+    count = PROBES if operator.n_images is None else operator.n_images
+    random = np.random.default_rng(0)
+    axes = [np.cos(np.pi * np.outer(np.arange(WAVES), (np.arange(n) + 0.5) / n)) for n in shape[-2:]]
+    weights = random.standard_normal((count, math.prod(shape[:-2]), WAVES, WAVES))
+    decay = 1 / (1 + np.add.outer(np.arange(WAVES), np.arange(WAVES)))
+    images = np.einsum("nckl,kh,lw->nchw", weights * decay, *axes)
+    return torch.as_tensor(images.reshape(count, *shape)).to(y)
+
+
+def _invertible(problem: InverseProblem) -> bool:
+    """Whether A⁺A is the identity, by white images: in closed form only, since iterations stop short of that."""
+    operator, y = problem.operator, problem.y
+    if not operator.has_closed_form:
+        return False
+    count = 1 if operator.n_images is None else operator.n_images
+    generator = torch.Generator().manual_seed(0)
+    v = torch.randn((count, *operator.dim_shape), generator=generator, dtype=torch.float64).to(y.device)
+    back = operator.pinv(operator.apply(v))
+    return bool((back - v).square().mean().sqrt() < BLIND)
+
+
+def _rounded(y: torch.Tensor) -> bool:
+    """Whether measurements are whole grey levels of 8 bits, so that rounding is their noise."""
+    levels = y.double() / EIGHT_BITS
+    return bool((levels - levels.round()).abs().max() < ROUNDED)
