@@ -13,6 +13,7 @@ import torch
 from . import arrays
 from .errors import ArgumentError
 from .noise import Gaussian, NoiseModel
+from .numbers import as_real
 from .operators import LinearOperator
 
 
@@ -130,9 +131,10 @@ def degrade(
 
 def check_sigma(sigma: float) -> float:
     """Return `sigma` as a float, or raise `ArgumentError` if it is negative or not finite."""
-    if not (isinstance(sigma, int | float | np.number) and math.isfinite(sigma) and sigma >= 0):
+    number = as_real(sigma, "sigma", "a finite number >= 0")
+    if number < 0:
         raise ArgumentError("sigma", repr(sigma), "a finite number >= 0")
-    return float(sigma)
+    return number
 
 
 def _as_batch(argument: str, value: Any, shape: tuple[int, ...]) -> torch.Tensor:

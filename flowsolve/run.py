@@ -18,12 +18,13 @@ from . import interrupts
 from .errors import ArgumentError, RecordError, UnsupportedError
 from .initialise import Start, make_start
 from .metrics import psnr
+from .numbers import as_count
 from .objectives.base import Objective
 from .recording import RunRecord, RunWriter, describe_run
 from .recording.checkpoint import Arrays, pack_state, unpack_state
 from .result import Iterate, Result
 from .solvers.base import Solver
-from .stopping import Criterion, Progress, make_criterion
+from .stopping import Criterion, Progress, checked_limits, make_criterion
 from .tally import COUNTED
 
 #: F beyond the start's by this factor (of max(1, |F|)) ends an image as ``diverged``.
@@ -57,12 +58,13 @@ class Run:
         criterion: Criterion | None = None,
         seed: int = 0,
     ) -> None:
-        self.objective, self.solver, self.seed, self.limits = objective, solver, int(seed), limits
-        self.criterion = make_criterion(**limits) if criterion is None else criterion
+        self.objective, self.solver, self.seed = objective, solver, as_count(seed, "seed")
+        self.limits = checked_limits(**limits)
+        self.criterion = make_criterion(**self.limits) if criterion is None else criterion
         # A part of another objective counts on its own from here on.
         self.tally = objective.tally = type(objective.tally)(len(objective))
         objective.indices = np.arange(len(objective))
-        self.tally.limit = limits.get("max_evaluations")
+        self.tally.limit = self.limits["max_evaluations"]
         self.start = init if isinstance(init, Start) else self._make_start(init)
         self._start_named = isinstance(init, str)
         self.iteration, self.seconds = 0, 0.0
@@ -143,7 +145,13 @@ class Run:
 
     def __iter__(self) -> Iterator[Progress]:
         if not self._restored:
-            self._begin()
+            try:
+                self._begin()
+            except BaseException:
+                # A record that was not begun leaves nothing.
+                if self.writer is not None and not self._begun:
+                    self.writer.close()
+                raise
         while True:
             interrupts.check()
             if not self._restored:
@@ -355,7 +363,7 @@ class Run:
         evaluations = self.tally.counts["evaluations"]
         return Progress(
             self.iteration,
-            self.limits.get("max_iter"),
+            self.limits["max_iter"],
             self.seconds,
             evaluations,
             self.trace,
