@@ -109,6 +109,12 @@ class Run:
         self.writer.begin(arrays, None)
         self.writer.checkpoint(arrays, iteration)
 
+    def record_anew(self, record: RunRecord) -> None:
+        """Write the run from its beginning in the place of a record of it that has no checkpoint."""
+        self.record_to(record.path, force=True, **record.config["record"])
+        assert self.writer is not None
+        self.writer.adopt_identity(record.attributes)
+
     def complete(self, callback: Callback | None = None) -> Result:
         """Run to the end and return the result."""
         with self:
@@ -259,6 +265,33 @@ class Run:
         self.trace = trace
         self._begun = self._restored = True
 
+    def check_state(self, arrays: Arrays) -> None:
+        """Refuse arrays of a checkpoint that are not the state of this run, before it is restored from them.
+
+        Raises
+        ------
+        RecordError
+            The message names the first array that is missing or has another shape or dtype.
+        """
+        n, device = len(self.objective), self.objective.problem.y.device
+        active = arrays.get("active", np.zeros(0))
+        if active.dtype.kind != "i" or active.ndim != 1 or not (np.diff(active, prepend=-1) > 0).all():
+            raise RecordError("record: its checkpoint has no images that are still optimised")
+        if len(active) and active[-1] >= n:
+            raise RecordError(f"record: its checkpoint is of more than {n} images")
+        u = np.zeros((n, *self.objective.variable_shape), str(self.objective.prior.dtype)[6:])
+        wanted: Arrays = {"u": u, "best_u": u}
+        wanted |= dict.fromkeys(("best_value", "start_value"), np.zeros(n))
+        wanted |= dict.fromkeys(("best_iteration", "iterations"), np.zeros(n, dtype=np.int64))
+        wanted |= {"status": np.zeros(n, "S24"), "iteration": np.array(0), "seconds": np.array(0.0)}
+        _require_alike(arrays, wanted)
+        state = self.solver.init(self.objective, torch.from_numpy(np.array(arrays["best_u"])).to(device))
+        try:
+            packed = pack_state(state)
+        finally:
+            self.solver.close(state)
+        _require_alike(arrays, {name: array[: len(active)] for name, array in packed.items()})
+
     def _pack(self) -> Arrays:
         """Return everything that the rest of the run depends on, the trace apart."""
         arrays: Arrays = {
@@ -389,3 +422,13 @@ class Run:
         if torch.device(device).type == "cuda":
             torch.cuda.synchronize(device)
         return time.perf_counter()
+
+
+def _require_alike(arrays: Arrays, wanted: Arrays) -> None:
+    """Refuse arrays of a checkpoint of other shapes and dtypes than they should have."""
+    for name, array in wanted.items():
+        found = arrays.get(name)
+        if found is None or found.shape != array.shape or found.dtype != array.dtype:
+            given = "nothing" if found is None else f"{found.dtype} of shape {found.shape}"
+            text = f"{given} for {name}; it should be {array.dtype} of shape {array.shape}"
+            raise RecordError(f"record: its checkpoint has {text}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def check_schema(attributes: Mapping[str, Any], path: Path) -> int:
         If the file is not a run, or of a schema that this version cannot read.
     """
     schema = attributes.get("schema")
-    if schema is None:
+    if schema is None or not isinstance(schema, Integral):
         raise RecordError(f"record: {path} is HDF5 but not a run of flowsolve")
     if schema > SCHEMA:
         raise RecordError(

@@ -416,4 +416,5 @@ def _allocated_early() -> h5py.h5p.PropDCID:
 
 
 def _columns(trace: h5py.Group) -> dict[str, h5py.Dataset]:
-    return {name: data for name, data in trace.items() if name not in ("iteration", "image")}
+    names = [name for name in trace if name not in ("iteration", "image")]
+    return {name: trace[name] for name in names if isinstance(trace[name], h5py.Dataset)}
