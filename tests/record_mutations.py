@@ -1,4 +1,4 @@
-"""Records with one thing changed that no run would write: bytes, configuration, attributes, datasets, links."""
+"""Records with one thing changed that no run would write: bytes, configuration, datasets, links."""
 
 import json
 import random

@@ -25,6 +25,9 @@ MOST_OBJECTS, DEEPEST = 4096, 16
 #: Small files may claim this many bytes more than they hold: heads of datasets that are still empty.
 SLACK = 1 << 20
 
+#: Largest count of iterations or evaluations: sums of several must fit in 32 bits.
+LARGEST_COUNT = 2**28
+
 #: Columns of the trace that every run has.
 COLUMNS = ("value", "data_fidelity", "prior", "grad_norm", "step", "seconds")
 
@@ -104,7 +107,9 @@ class Layout:
         if "trace" not in self.items:
             return
         iteration = self._need("trace/iteration", "i", (None,))[()]
-        if len(iteration) and (iteration[0] < 0 or (np.diff(iteration) <= 0).any()):
+        if len(iteration) and not (0 <= iteration[0] and iteration[-1] <= LARGEST_COUNT):
+            raise self._error("trace/iteration has numbers that are no iterations")
+        if (iteration[1:] <= iteration[:-1]).any():
             raise self._error("trace/iteration does not ascend")
         names = {name.removeprefix("trace/") for name in self._datasets_below("trace/")}
         names = {name for name in names if "/" not in name}
@@ -113,6 +118,10 @@ class Layout:
             column = self._need(f"trace/{name}", kind, (n, None))
             if column.shape[1] < len(iteration):
                 raise self._error(f"trace/{name} has {column.shape[1]} of {len(iteration)} iterations")
+            if column.dtype.kind in "iu" and column.size:
+                counts = column[()]
+                if counts.min() < 0 or counts.max() > LARGEST_COUNT:
+                    raise self._error(f"trace/{name} has numbers that are no counts")
         if len(iteration) and not np.isfinite(self.items["trace/value"][:, 0]).all():
             raise self._error("trace/value does not begin with finite numbers")
 
@@ -181,7 +190,7 @@ class Layout:
         ]
 
     def _walk(self) -> Iterator[tuple[str, Any]]:
-        """Yield names and objects of all that stands in the file; no link is followed before it is checked."""
+        """Yield names and objects of the whole file; links are checked before they are followed."""
         left = [("", self.file, 0)]
         found = 0
         while left:

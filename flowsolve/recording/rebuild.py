@@ -31,7 +31,7 @@ FUNCTIONALS: dict[str, type[Functional]] = {"box": Box, "tv": TotalVariation}
 #: Numbers in an operator's description that are no size.
 NOT_SIZES = ("seed", "scalar", "variance", "images", "angle")
 
-#: An operator may have sizes this many times those of images and measurements, as between two that are chained.
+#: An operator may have sizes this many times those of images and data, as between two that are chained.
 ROOM = 8
 
 

@@ -30,8 +30,8 @@ def resume(
     """Continue an interrupted, failed or killed run from its last checkpoint, or begin again without one.
 
     A run that was killed before its first checkpoint has done nothing yet but its start, which the record
-    holds. On the CPU with the same versions and number of threads the continued trajectory is bit-identical to that
-    of the run uninterrupted.
+    holds. On the CPU with the same versions and number of threads the continued trajectory is bit-identical
+    to that of the run uninterrupted.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ def resume(
     Raises
     ------
     RecordError
-        If the run has finished or is still running, has no whole checkpoint though it went on, or its prior is
-        missing or another.
+        If the run has finished or is still running, has no whole checkpoint though it went on, or its prior
+        is missing or another.
     """
     record = open_run(path)
     if record.status == "finished":

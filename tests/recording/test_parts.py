@@ -94,7 +94,7 @@ def test_a_record_not_begun_leaves_nothing(objective, tmp_path):
     run = fs.Run(objective, fs.solvers.make_solver("adam"), "zeros", limits={"max_iter": 3})
     run.record_to(tmp_path / "run.h5")
     assert not list(tmp_path.iterdir())
-    start = torch.full((3, 3, 8, 8), torch.inf, dtype=torch.float64)
+    start = torch.full((3, 3, 8, 8), 1e200, dtype=torch.float64)
     with pytest.raises(ArgumentError, match="not finite"):
         for _ in fs.iterate(objective, "adam", start, max_iter=3, record=tmp_path / "run.h5"):
             pass
@@ -133,5 +133,5 @@ def test_a_relative_path_stays_where_it_was_given(objective, tmp_path, monkeypat
 
 def test_a_folder_that_may_not_be_written_to_is_said_before_the_run(objective, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RecordError, match="cannot create .*is no folder"):
+    with pytest.raises(RecordError, match=r"cannot create .*is no folder"):
         fs.solve(objective, max_iter=1, record=tmp_path / "file" / "run.h5")
