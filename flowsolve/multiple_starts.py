@@ -12,6 +12,7 @@ import torch
 from .driver import solve
 from .errors import ArgumentError
 from .initialise import Start, make_start
+from .numbers import as_count, is_number
 from .objectives.base import Objective
 from .objectives.synthesis import Synthesis
 from .result import Iterate, Result
@@ -157,10 +158,11 @@ def widened(
 def _listed(
     starts: int | Sequence[str | Start | torch.Tensor], init: str
 ) -> Sequence[str | Start | torch.Tensor]:
-    number = isinstance(starts, int) and not isinstance(starts, bool)
-    if number and starts >= 1:  # type: ignore[operator]
+    number = is_number(starts)
+    starts = as_count(starts, "starts", least=1) if number else starts  # type: ignore[assignment]
+    if number:
         return [init, *["random"] * (starts - 1)]  # type: ignore[operator]
-    if number or isinstance(starts, str | bool | Start | torch.Tensor) or len(starts) == 0:  # type: ignore[arg-type]
+    if isinstance(starts, str | bool | Start | torch.Tensor) or len(starts) == 0:  # type: ignore[arg-type]
         raise ArgumentError("starts", repr(starts), "a number >= 1, or a list of starts")
     return starts  # type: ignore[return-value]
 

@@ -1,10 +1,11 @@
 """The noise level from the measurements alone.
 
-Three sources, the most reliable one first. What no image can explain, the part of y outside the range of A, is noise and
-nothing else. So, nearly, is what A lets through so weakly that the image has no share in it: the frequencies that a
-blur removes. Otherwise measurements that are images themselves are taken apart by wavelets, whose finest diagonal
-coefficients are mostly noise (Donoho and Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 1994);
-where pixels are missing, by differences of those whose neighbours are there.
+Three sources, the most reliable one first. What no image can explain, the part of y outside the range of A,
+is noise and nothing else. So, nearly, is what A lets through so weakly that the image has no share in it:
+the frequencies that a blur removes. Otherwise measurements that are images themselves are taken apart by
+wavelets, whose finest diagonal coefficients are mostly noise (Donoho and Johnstone, "Ideal spatial
+adaptation by wavelet shrinkage", Biometrika 1994); where pixels are missing, by differences of those whose
+neighbours are there.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from .errors import UnsupportedError
 from .operators import Fourier, LinearOperator, Mask, Mosaic
 
 WEAK = 1e-5
-"""Eigenvalues of A Aᵀ up to this share of the largest count as removed: an image's share in what is left of them is
-below a deviation of 1e-3."""
+"""Eigenvalues of A Aᵀ up to this share of the largest count as removed: an image's share in what is left of
+them is below a deviation of 1e-3."""
 
 ENOUGH = 64
 """Numbers that a standard deviation is estimated from, at least."""
@@ -32,8 +33,8 @@ STENCILS = (
     np.array([[1.0, -1], [-1, 1]]),
     np.array([[1.0, -2, 1]]),
 )
-"""Differences that smooth images have little of, the best first (the first is Immerkaer's, "Fast noise variance
-estimation", 1996); with pixels missing, smaller ones fit more often."""
+"""Differences that smooth images have little of, the best first (the first is Immerkaer's, "Fast noise
+variance estimation", 1996); with pixels missing, smaller ones fit more often."""
 
 MAD = 1.4826
 """Standard deviation of a normal law in units of its median absolute deviation."""
@@ -52,7 +53,8 @@ def estimate_sigma(operator: LinearOperator, y: torch.Tensor) -> float:
     Returns
     -------
     float
-        Median over the images, in units of the measurements. Of images with much fine texture it is too large.
+        Median over the images, in units of the measurements. Of images with much fine texture it is too
+        large.
 
     Raises
     ------
@@ -118,7 +120,7 @@ def _imaged(operator: LinearOperator, y: torch.Tensor) -> np.ndarray | None:
 
 
 def _spatial(operator: LinearOperator) -> bool:
-    """Whether rows and columns of a measurement are places in the image, as they are where its sides divide it."""
+    """Whether rows and columns of a measurement are places in the image, which its sides tell."""
     if len(operator.codim_shape) != 3 or len(operator.dim_shape) != 3 or isinstance(operator, Fourier):
         return False
     ratios = [n / m for n, m in zip(operator.dim_shape[1:], operator.codim_shape[1:], strict=True)]
@@ -126,7 +128,7 @@ def _spatial(operator: LinearOperator) -> bool:
 
 
 def _stencilled(planes: np.ndarray, known: np.ndarray, step: int) -> float | None:
-    """Return the deviation by the median of the first stencil that fits often enough among known pixels."""
+    """Return the deviation by the first stencil that fits often enough among known pixels."""
     for stencil in STENCILS:
         spread = np.zeros([(n - 1) * step + 1 for n in stencil.shape])
         spread[::step, ::step] = stencil

@@ -13,8 +13,8 @@ import torch
 from . import arrays
 from .errors import ArgumentError
 from .noise import Gaussian, NoiseModel
+from .numbers import as_real
 from .operators import LinearOperator
-
 
 AUTO = "auto"
 """In place of a number: to be found from the measurements."""
@@ -49,9 +49,7 @@ class InverseProblem:
         If `sigma` is ``"auto"`` and nothing about the operator tells noise from image.
     """
 
-    def __init__(
-        self, operator: LinearOperator, y: Any, *, sigma: float | str, x_true: Any = None
-    ) -> None:
+    def __init__(self, operator: LinearOperator, y: Any, *, sigma: float | str, x_true: Any = None) -> None:
         if not isinstance(operator, LinearOperator):
             raise ArgumentError("operator", type(operator).__name__, "a flowsolve LinearOperator")
         self.operator = operator
@@ -150,9 +148,10 @@ def degrade(
 
 def check_sigma(sigma: Any) -> float:
     """Return `sigma` as a float, or raise `ArgumentError` if it is negative or not finite."""
-    if not (isinstance(sigma, int | float | np.number) and math.isfinite(sigma) and sigma >= 0):
+    number = as_real(sigma, "sigma", "a finite number >= 0")
+    if number < 0:
         raise ArgumentError("sigma", repr(sigma), "a finite number >= 0")
-    return float(sigma)
+    return number
 
 
 def _as_batch(argument: str, value: Any, shape: tuple[int, ...]) -> torch.Tensor:

@@ -38,8 +38,8 @@ def restore(
     prior : str, path or FlowPrior
         The prior, or its name or file.
     method : str, path or Method
-        ``auto`` decides from the problem; other names are those of `flowsolve.methods.registry`; a JSON file of stages,
-        or a `flowsolve.methods.Method`.
+        ``auto`` decides from the problem; other names are those of `flowsolve.methods.registry`; a JSON
+        file of stages, or a `flowsolve.methods.Method`.
     seed : int
         Seed of random starts.
     max_seconds : float, optional
@@ -101,7 +101,8 @@ def make_method_run(
     problem, prior, method, seed, max_seconds, max_iter, record
         As for `restore`.
     **record_options
-        Of `flowsolve.recording.RunWriter`: ``force``, ``snapshot_every``, ``checkpoint_seconds``, ``flush_seconds``.
+        Of `flowsolve.recording.RunWriter`: ``force``, ``snapshot_every``, ``checkpoint_seconds``,
+        ``flush_seconds``.
     """
     if not isinstance(problem, InverseProblem):
         raise ArgumentError("problem", type(problem).__name__, "an InverseProblem")

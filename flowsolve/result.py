@@ -67,8 +67,8 @@ class Result:
     notes : tuple of str
         What is worth knowing of the outcome, in words.
     fallback : numpy.ndarray, shape (N,), bool, or None
-        Which images are the classical start, because what the prior led to was found worse; None where nothing
-        was asked.
+        Which images are the classical start, because what the prior led to was found worse; None where
+        nothing was asked.
     """
 
     best: Iterate

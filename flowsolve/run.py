@@ -18,13 +18,14 @@ from . import interrupts
 from .errors import ArgumentError, RecordError, UnsupportedError
 from .initialise import Start, make_start
 from .metrics import psnr
+from .numbers import as_count
 from .objectives.base import Objective
 from .recording import RunRecord, RunWriter, describe_run
 from .recording.checkpoint import Arrays, pack_state, unpack_state
 from .recording.earlier import EarlierStages
 from .result import Iterate, Result
 from .solvers.base import Solver
-from .stopping import Criterion, Progress, make_criterion
+from .stopping import Criterion, Progress, checked_limits, make_criterion
 from .tally import COUNTED
 
 #: F beyond the start's by this factor (of max(1, |F|)) ends an image as ``diverged``.
@@ -62,12 +63,13 @@ class Run:
         criterion: Criterion | None = None,
         seed: int = 0,
     ) -> None:
-        self.objective, self.solver, self.seed, self.limits = objective, solver, int(seed), limits
-        self.criterion = make_criterion(**limits) if criterion is None else criterion
+        self.objective, self.solver, self.seed = objective, solver, as_count(seed, "seed")
+        self.limits = checked_limits(**limits)
+        self.criterion = make_criterion(**self.limits) if criterion is None else criterion
         # The objective that was given may be in use elsewhere: solvers get one that counts for this run.
         self._counted = self.current = objective.with_own_tally()
         self.tally = self._counted.tally
-        self.tally.limit = limits.get("max_evaluations")
+        self.tally.limit = self.limits["max_evaluations"]
         self.start = init if isinstance(init, Start) else self._make_start(init)
         self._start_named = isinstance(init, str)
         self.iteration, self.seconds = 0, 0.0
@@ -106,9 +108,7 @@ class Run:
         start = {name: tensor for name, tensor in given.items() if tensor is not None}
         self.writer = RunWriter(path, config, self.objective, start=start, earlier=earlier, **options)
 
-    def record_on(
-        self, record: RunRecord, iteration: int, *, earlier: EarlierStages | None = None
-    ) -> None:
+    def record_on(self, record: RunRecord, iteration: int, *, earlier: EarlierStages | None = None) -> None:
         """Write on, as a run restored at an iteration of a record; its file is replaced in one step."""
         arrays = self._pack()
         if not self.solver.resumes_exactly():
@@ -119,6 +119,12 @@ class Run:
             self.writer.adopt(old, iteration)
         self.writer.begin(arrays, None)
         self.writer.checkpoint(arrays, iteration)
+
+    def record_anew(self, record: RunRecord, *, earlier: EarlierStages | None = None) -> None:
+        """Write the run from its beginning in the place of a record of it that has no checkpoint."""
+        self.record_to(record.path, force=True, earlier=earlier, **record.config["record"])
+        assert self.writer is not None
+        self.writer.adopt_identity(record.attributes)
 
     def complete(self, callback: Callback | None = None) -> Result:
         """Run to the end and return the result."""
@@ -161,7 +167,13 @@ class Run:
         self._require_not_looped()
         self._looped = True
         if not self._restored:
-            self._begin()
+            try:
+                self._begin()
+            except BaseException:
+                # A record that was not begun leaves nothing.
+                if self.writer is not None and not self._begun:
+                    self.writer.close()
+                raise
         while True:
             interrupts.check()
             if not self._restored:
@@ -277,6 +289,33 @@ class Run:
         self.trace = trace
         self._begun = self._restored = True
 
+    def check_state(self, arrays: Arrays) -> None:
+        """Refuse arrays of a checkpoint that are not the state of this run, before it is restored from them.
+
+        Raises
+        ------
+        RecordError
+            The message names the first array that is missing or has another shape or dtype.
+        """
+        n, device = len(self.objective), self.objective.problem.y.device
+        active = arrays.get("active", np.zeros(0))
+        if active.dtype.kind != "i" or active.ndim != 1 or not (np.diff(active, prepend=-1) > 0).all():
+            raise RecordError("record: its checkpoint has no images that are still optimised")
+        if len(active) and active[-1] >= n:
+            raise RecordError(f"record: its checkpoint is of more than {n} images")
+        u = np.zeros((n, *self.objective.variable_shape), str(self.objective.prior.dtype)[6:])
+        wanted: Arrays = {"u": u, "best_u": u}
+        wanted |= dict.fromkeys(("best_value", "start_value"), np.zeros(n))
+        wanted |= dict.fromkeys(("best_iteration", "iterations"), np.zeros(n, dtype=np.int64))
+        wanted |= {"status": np.zeros(n, "S24"), "iteration": np.array(0), "seconds": np.array(0.0)}
+        _require_alike(arrays, wanted)
+        state = self.solver.init(self.objective, torch.from_numpy(np.array(arrays["best_u"])).to(device))
+        try:
+            packed = pack_state(state)
+        finally:
+            self.solver.close(state)
+        _require_alike(arrays, {name: array[: len(active)] for name, array in packed.items()})
+
     def _pack(self) -> Arrays:
         """Return everything that the rest of the run depends on, the trace apart."""
         arrays: Arrays = {
@@ -383,7 +422,7 @@ class Run:
         evaluations = self.tally.counts["evaluations"].copy()
         return Progress(
             self.iteration,
-            self.limits.get("max_iter"),
+            self.limits["max_iter"],
             self.seconds,
             evaluations,
             self.trace,
@@ -409,3 +448,13 @@ class Run:
         if torch.device(device).type == "cuda":
             torch.cuda.synchronize(device)
         return time.perf_counter()
+
+
+def _require_alike(arrays: Arrays, wanted: Arrays) -> None:
+    """Refuse arrays of a checkpoint of other shapes and dtypes than they should have."""
+    for name, array in wanted.items():
+        found = arrays.get(name)
+        if found is None or found.shape != array.shape or found.dtype != array.dtype:
+            given = "nothing" if found is None else f"{found.dtype} of shape {found.shape}"
+            text = f"{given} for {name}; it should be {array.dtype} of shape {array.shape}"
+            raise RecordError(f"record: its checkpoint has {text}")

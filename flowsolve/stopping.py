@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .errors import ArgumentError, UnsupportedError
+from .numbers import as_count, to_float
 
 #: Statuses with which an image may end.
 STATUSES = (
@@ -146,10 +147,11 @@ class _Threshold(Criterion):
     def __init__(self, limit: float) -> None:
         name = type(self).__name__
         accepted = "an integer >= 0" if self.integral else "a number >= 0"
-        bad_type = not isinstance(limit, int | float | np.number) or isinstance(limit, bool)
-        if bad_type or math.isnan(limit) or limit < 0 or (self.integral and limit != int(limit)):
+        number = to_float(limit, name, accepted)
+        whole = math.isfinite(number) and number == int(number)
+        if math.isnan(number) or number < 0 or (self.integral and not whole):
             raise ArgumentError(name, repr(limit), accepted)
-        self.limit = limit
+        self.limit = int(limit) if self.integral else number
 
     def check(self, progress: Progress) -> np.ndarray:
         """Return the status where the limit is reached."""
@@ -231,9 +233,7 @@ class RelativeChange(_Threshold):
 
     def __init__(self, limit: float, window: int = 5) -> None:
         super().__init__(limit)
-        if window < 1:
-            raise ArgumentError("window", window, "an integer >= 1")
-        self.window = int(window)
+        self.window = as_count(window, "window", least=1)
 
     def reached(self, progress: Progress) -> np.ndarray | bool:
         """Return whether each image's value has settled."""
@@ -320,6 +320,27 @@ class TargetValue(Criterion):
     def config(self) -> Any:
         """Return the targets."""
         return {"TargetValue": self.targets.tolist()}
+
+
+def checked_limits(
+    max_iter: int | None = None,
+    max_evaluations: int | None = None,
+    max_seconds: float | None = None,
+    rtol: float | None = None,
+) -> dict[str, Any]:
+    """Return the usual limits as Python numbers, under their names.
+
+    Raises
+    ------
+    ArgumentError
+        If one is not a number >= 0, or all limits of cost are None.
+    """
+    make_criterion(max_iter, max_evaluations, max_seconds, rtol)
+    counts = {"max_iter": max_iter, "max_evaluations": max_evaluations}
+    times = {"max_seconds": max_seconds, "rtol": rtol}
+    return {name: None if limit is None else int(limit) for name, limit in counts.items()} | {
+        name: None if limit is None else float(limit) for name, limit in times.items()
+    }
 
 
 def make_criterion(

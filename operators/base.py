@@ -16,6 +16,7 @@ import numpy as np
 
 from ..arrays import Array, is_torch, to_numpy
 from ..errors import ArgumentError, UnsupportedError
+from ..numbers import plain
 from .checks import as_shape, check_array
 from .closedform import ClosedForms
 from .config import decode_options
@@ -243,7 +244,7 @@ class LinearOperator(ClosedForms):
         name = self.name or registered_name(type(self))
         if not name:
             raise UnsupportedError(f"{type(self).__name__} cannot be described: it is not registered")
-        return {"name": name, **self._options()}
+        return {"name": name, **plain(self._options(), name)}
 
     @classmethod
     def from_config(cls, options: dict[str, Any]) -> Self:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from ..arrays import Array, namespace
 from ..errors import ArgumentError
+from ..numbers import as_count, as_real
 
 
 class ConvergenceWarning(RuntimeWarning):
@@ -54,10 +55,10 @@ def check_limits(max_iter: Any, tol: Any) -> None:
     ArgumentError
         If `max_iter` is not an integer >= 1 or `tol` not a number >= 0 (or ``None``).
     """
-    if isinstance(max_iter, bool) or not isinstance(max_iter, int) or max_iter < 1:
-        raise ArgumentError("max_iter", max_iter, "an integer >= 1")
-    if tol is not None and (not isinstance(tol, int | float) or not 0 <= tol < float("inf")):
-        raise ArgumentError("tol", tol, "a finite number >= 0, or None")
+    as_count(max_iter, "max_iter", least=1)
+    accepted = "a finite number >= 0, or None"
+    if tol is not None and as_real(tol, "tol", accepted) < 0:
+        raise ArgumentError("tol", tol, accepted)
 
 
 def _dot(a: Array, b: Array, ndim: int) -> Array:

@@ -161,7 +161,8 @@ def _brief(details: dict[str, Any]) -> str:
 
     def word(value: Any) -> str:
         if isinstance(value, dict) and "data" in value and "shape" in value:
-            return f"array {tuple(value['shape'])}"
+            shape = value["shape"]
+            return f"array {tuple(shape) if isinstance(shape, list) else shape}"
         return str(value)
 
     return ", ".join(f"{k}={word(v)}" for k, v in details.items())

@@ -13,7 +13,6 @@ from ..arrays import Array, HostArray
 from ..errors import ArgumentError
 from .base import Fidelity, register_fidelity
 
-
 KNIGHT = 3
 """Squares that a row of squares held out is shifted against the row above."""
 
@@ -72,7 +71,7 @@ class HeldOutLeastSquares(Fidelity):
         return mask.reshape(drawn)
 
     def _blocks(self, size: Sequence[int]) -> np.ndarray:
-        """Return every so many-th square of a grid, as a knight moves from row to row, so that none stand close."""
+        """Return squares of a grid, evenly spread: a knight's move from row to row, so none are close."""
         every = max(2, round(1 / self.fraction))
         rows, columns = (np.arange(n) // self.block for n in size)
         return (columns[None, :] + KNIGHT * rows[:, None] + self.seed) % every == 0

@@ -72,7 +72,8 @@ class PriorCard(BaseModel):
 
 
 LATER = ("notes", "noise_sigma", "noise_width", "latent_companion")
-"""Fields that a file has only where they say something: without them it is as it was before there were any."""
+"""Fields that a file has only where they say something: without them it is as it was before there were
+any."""
 
 
 @dataclass(frozen=True)

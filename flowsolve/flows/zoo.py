@@ -123,10 +123,53 @@ def load_prior(
     prior = _load(name_or_path, device, dtype)
     if sha256 is not None and prior.sha256 != sha256.lower():
         raise CheckpointError(f"{name_or_path}: SHA-256 {prior.sha256}, should be {sha256}")
+    if _is_path(name_or_path):
+        _given[prior.sha256] = str(name_or_path) if prior.source is None else prior.source
     _tell_terms(prior.name, prior.card.terms)
     if coupling_dtype is not None:
         prior = prior.to(coupling_dtype=coupling_dtype)
     return prior if memory == prior.memory else prior.with_memory(memory)
+
+
+#: Where the weights of a hash stand that were loaded from a file by its path in this process.
+_given: dict[str, str] = {}
+
+
+def find_prior(
+    name: str, sha256: str, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> FlowPrior:
+    """Return the registered prior of a hash, or one that was loaded from a file earlier in this process.
+
+    No path is looked at that the caller was told by somebody else, as by a record.
+
+    Parameters
+    ----------
+    name : str
+        The name that is tried first.
+    sha256 : str
+        SHA-256 of its weights.
+    device, dtype
+        As for :func:`load_prior`.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none of this hash.
+    """
+    if sha256 in _given:
+        return load_prior(_given[sha256], device=device, dtype=dtype, sha256=sha256)
+    raw = RAW if name.startswith(RAW) else ""
+    names = PRIORS.names()
+    first = name.removeprefix(RAW)
+    for candidate in [first] if first in names else names:
+        try:
+            found = _load(raw + candidate, device, dtype)
+        except CheckpointError:
+            continue
+        if found.sha256 == sha256:
+            _tell_terms(found.name, found.card.terms)
+            return found
+    raise CheckpointError(f"no registered prior has the SHA-256 {sha256[:12]}…; give the prior or its file")
 
 
 def _load(name_or_path: str | os.PathLike[str], device: str | torch.device, dtype: torch.dtype) -> FlowPrior:

@@ -1,11 +1,11 @@
 """The method ``auto``: it looks at the problem and writes the stages.
 
-The rule, and the measurements behind each number, stand in ``docs/methods.md``. In short: the lowest point of the
-``smoothed`` term over images is a good image from any classical start, for every operator and every noise level, so
-that stage is always there. Where the operator hides a part even of smooth images (holes, missing pixels, few random
-projections, a missing colour), the classical start has nothing to go by there, and a descent over latents from z = 0
-comes first, on nine tenths of the measurements: the tenth that it has not seen says when to stop, and whether to go
-on from it at all.
+The rule, and the measurements behind each number, stand in ``docs/methods.md``. In short: the lowest point
+of the ``smoothed`` term over images is a good image from any classical start, for every operator and every
+noise level, so that stage is always there. Where the operator hides a part even of smooth images (holes,
+missing pixels, few random projections, a missing colour), the classical start has nothing to go by there,
+and a descent over latents from z = 0 comes first, on nine tenths of the measurements: the tenth that it has
+not seen says when to stop, and whether to go on from it at all.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Plan:
 
 @register_method("auto")
 def auto(problem: InverseProblem, prior: FlowPrior) -> Method:
-    """Decides from operator, noise and prior; never worse, as far as can be told, than its classical start."""
+    """Decides from operator, noise and prior; not worse, as far as one can tell, than a classical start."""
     seen = survey(problem)
     plan = Plan(problem, prior, seen)
     if seen.complete:

@@ -1,7 +1,8 @@
 """A method: stages, one after the other, that turn a problem and a prior into a restoration.
 
-Whatever restores is a method: those that a user names, the published protocols, and ``auto``, which looks at the
-problem and writes the stages itself. Benchmarks, studies and the command line run methods and nothing else.
+Whatever restores is a method: those that a user names, the published protocols, and ``auto``, which looks
+at the problem and writes the stages itself. Benchmarks, studies and the command line run methods and
+nothing else.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class Method:
     reason : str
         One sentence: why these stages.
     guarded : bool
-        Whether an image that a truth-free criterion finds worse than its classical start goes back to that start.
+        Whether an image that a truth-free criterion finds worse than its classical start goes back to that
+        start.
     """
 
     name: str

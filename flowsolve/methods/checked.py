@@ -1,4 +1,4 @@
-"""Whether to go on from a stage or from a classical restoration, decided by measurements that neither has seen."""
+"""Go on from a stage or from a classical restoration: what neither has seen of the measurements decides."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from ..operators import Mask
 from ..problem import InverseProblem
 
 TRUST = 1.1
-"""Misfit of the stage before, in units of the classical one's, up to which it is gone on from: it has filled a hole
-without a neighbour to go by, which the next stage mends."""
+"""Misfit of the stage before, in units of the classical one's, up to which it is gone on from: it has
+filled a hole without a neighbour to go by, which the next stage mends."""
 
 
 def checked_start(name: str, objective: Objective, x: torch.Tensor, seed: int) -> Start:
-    """Return for each image where a stage ended, or a classical restoration that predicts what was held out better.
+    """Return where a stage ended, or a restoration that predicts what was held out better, image by image.
 
     Parameters
     ----------
     name : str
-        A baseline. For the comparison it restores from what the stage has fitted, for the start from everything.
+        A baseline. For the comparison it restores from what the stage has fitted, for the start from
+        everything.
     objective : Objective
         What the stage minimised; it held measurements out.
     x : torch.Tensor, shape (N, C, H, W)

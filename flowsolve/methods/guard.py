@@ -1,9 +1,9 @@
 """Whether restored images are worse than their classical start, judged without the truth.
 
-What a restoration leaves of the measurements should look like the noise: ‖Ax − y‖² close to nσ². A prior that does
-not fit the images, or a descent that went astray, leaves more, and then the classical restoration, which was fitted to
-the same measurements, is the better bet. Where it leaves no more than the classical one does, nothing is known
-against it.
+What a restoration leaves of the measurements should look like the noise: ‖Ax − y‖² close to nσ². A prior
+that does not fit the images, or a descent that went astray, leaves more, and then the classical
+restoration, which was fitted to the same measurements, is the better bet. Where it leaves no more than the
+classical one does, nothing is known against it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from ..baselines import classical_start, registry
 from ..problem import InverseProblem
 
 EXCESS = 1.25
-"""Residual beyond the noise's, as a factor of it and of the classical restoration's, from which an image is sent back."""
+"""Residual beyond the noise's, as a factor of it and of the classical restoration's, from which an image is
+sent back."""
 
 FEW = 64
 """Measurements of an image below which its residual says nothing."""
@@ -77,5 +78,5 @@ def classical_guard(
 
 
 def _telling(problem: InverseProblem) -> np.ndarray:
-    """Return for which images the residual says something: enough measurements, and noise to compare it with."""
+    """Return for which images the residual tells something: measurements enough, and noise."""
     return (problem.n_measurements.cpu().numpy() >= FEW) & (problem.sigma > 0)

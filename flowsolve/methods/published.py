@@ -1,7 +1,8 @@
 """The published protocols as methods: which of its tasks a problem is, is read off its operator.
 
 ``oberlin-verm-2021`` (analysis) and ``oberlin-verm-2021-synthesis``: T. Oberlin and M. Verm, ICIP 2021;
-``asim-2020``: M. Asim et al., ICML 2020. Their constants, and where they are from, stand in `flowsolve.presets`.
+``asim-2020``: M. Asim et al., ICML 2020. Their constants, and where they are from, stand in
+`flowsolve.presets`.
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ def _task(preset: str, formulation: str, problem: InverseProblem) -> str:
     for task in kinds:
         if formulation in protocols.get(task, {}):
             return task
-    raise UnsupportedError(f"method: {preset} has no {formulation} protocol for {operator}; it has {', '.join(protocols)}")
+    raise UnsupportedError(
+        f"method: {preset} has no {formulation} protocol for {operator}; it has {', '.join(protocols)}"
+    )
 
 
 @register_method("oberlin-verm-2021")

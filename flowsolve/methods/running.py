@@ -1,31 +1,34 @@
 """Run the stages of a method in order, as one run with one record.
 
-The stages are runs like any other. What makes them one is here: each starts where the last ended, iterations, time
-and counts go on, budgets are shared, and the record of a stage takes over what the stages before wrote, in one step,
-so that a kill at any moment, also between two stages, leaves a record from which the method goes on bit by bit.
+The stages are runs like any other. What makes them one is here: each starts where the last ended,
+iterations, time and counts go on, budgets are shared, and the record of a stage takes over what the stages
+before wrote, in one step, so that a kill at any moment, also between two stages, leaves a record from which
+the method goes on bit by bit.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..errors import ArgumentError, RecordError, UnsupportedError
+from ..errors import RecordError
 from ..flows import FlowPrior
 from ..initialise import Start
 from ..problem import InverseProblem
 from ..recording import RunRecord
 from ..recording.earlier import EarlierStages, EndedStage
+from ..recording.rebuild import build, prior_of
 from ..result import Iterate, Result
 from ..run import Callback, Run
 from ..stopping import Progress, make_criterion
 from .base import Method
 from .checked import checked_start
+from .guard import classical_guard
 from .stage import CHECKED, PREVIOUS, RAW, PriorShelf, Stage
 
 Verdict = tuple[torch.Tensor, np.ndarray, tuple[str, ...]]
@@ -149,6 +152,8 @@ class MethodRun:
         Options of `flowsolve.recording.RunWriter`.
     guard : callable, optional
         Judges the images at the end.
+    hashes : mapping of str to str, optional
+        SHA-256 of the stages' own priors, by which alone they are looked for: no path of theirs is opened.
     """
 
     def __init__(
@@ -162,10 +167,11 @@ class MethodRun:
         record: str | Path | None = None,
         record_options: dict[str, Any] | None = None,
         guard: Guard | None = None,
+        hashes: Mapping[str, str] | None = None,
     ) -> None:
         self.method, self.prior, self.seed, self.guard = method, prior, seed, guard
         self.problem = problem.to(device=prior.device, dtype=prior.dtype)
-        self.shelf = PriorShelf(prior)
+        self.shelf = PriorShelf(prior, hashes)
         self.max_seconds = max_seconds
         self.record = None if record is None else Path(record).absolute()
         self.record_options = record_options or {}
@@ -210,9 +216,10 @@ class MethodRun:
         given = Start(**start, name=name, seed=self.seed) if start else None
         self.current = run = self._stage(index, given, limits=record.config["limits"])
         if checkpoint is None:
-            run.record_to(self.record, earlier=self.earlier, force=True, **self.record_options)
+            run.record_anew(record, earlier=self.earlier)
             return
         iteration, arrays = checkpoint
+        build("checkpoint", lambda: run.check_state(arrays))
         rows = self.earlier.locally(record.trace)
         run.restore(arrays, {name: list(column[: iteration + 1]) for name, column in rows.items()})
         run.record_on(record, iteration, earlier=self.earlier)
@@ -330,30 +337,23 @@ def method_of(
     path : path, optional
         File to record this run of it to.
     """
-    from ..recording.rebuild import prior_of
-    from .guard import classical_guard
-
-    described = record.config["method"]
-    method = Method.from_json(described)
-    whole = {**record.config, "prior": {**record.config["prior"], **described["prior"]}}
-    prior = prior_of(whole, prior)
-    try:
-        run = MethodRun(
+    described, config = record.config["method"], record.config
+    method = build("method", lambda: Method.from_json(described))
+    # Dtype and memory mode are the same for all stages.
+    prior = prior_of({**config, "prior": {**config["prior"], **described["prior"]}}, prior)
+    return build(
+        "method",
+        lambda: MethodRun(
             method,
             problem,
             prior,
-            seed=record.config["initialiser"]["seed"],
+            seed=config["initialiser"]["seed"],
             max_seconds=described["max_seconds"],
             record=path,
             guard=classical_guard if method.guarded else None,
-        )
-    except (ArgumentError, UnsupportedError) as error:
-        raise RecordError(f"record: the method of {record.path} cannot be run: {error}") from error
-    now = run.describe(0)["priors"]
-    changed = [name for name, sha in described["priors"].items() if now.get(name) != sha]
-    if changed:
-        raise RecordError(f"prior: {changed[0]!r} is another one than the run used (by its SHA-256)")
-    return run
+            hashes=described["priors"],
+        ),
+    )
 
 
 def _fitted(prior: FlowPrior, problem: InverseProblem) -> FlowPrior:

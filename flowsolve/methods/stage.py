@@ -13,6 +13,7 @@ from ..fidelities import HeldOutLeastSquares
 from ..flows import FlowPrior, load_prior
 from ..flows.raw import PREFIX as RAW
 from ..flows.raw import raw_prior
+from ..flows.zoo import find_prior
 from ..initialise import Start, make_start
 from ..objectives import BY_NAME, Objective, Synthesis
 from ..problem import InverseProblem
@@ -23,8 +24,8 @@ PREVIOUS = "previous"
 """The start of a stage that goes on where the one before it ended."""
 
 CHECKED = "checked:"
-"""Prefix of a start: where the stage before ended, or, for images where that predicts the measurements held out worse
-than the classical restoration of this name does, that restoration."""
+"""Prefix of a start: where the stage before ended, or, for images where that predicts the measurements held
+out worse than the classical restoration of this name does, that restoration."""
 
 PATIENCE, DEFAULT_PATIENCE = "patience", 20
 """How long the misfit of what is held out may go without falling, in iterations."""
@@ -47,8 +48,8 @@ class Stage:
     phi : str, optional
         Prior term; the formulation's own unless given.
     lam, map_factor : float, optional
-        Weight of the prior term: a number, or in units of the MAP weight σ²/2; at most one of the two. With neither
-        it is ``"map"``, which over images stands for the hard constraint Ax = y where σ = 0.
+        Weight of the prior term: a number, or in units of the MAP weight σ²/2; at most one of the two. With
+        neither it is ``"map"``, which over images stands for the hard constraint Ax = y where σ = 0.
     solver : str
         Name of a solver.
     options : mapping
@@ -68,9 +69,9 @@ class Stage:
     objective_options : mapping
         Further options of the objective.
     held_out : mapping
-        Options of `flowsolve.fidelities.HeldOutLeastSquares`: a part of the measurements is not fitted but watched.
-        The stage ends when their misfit has not fallen for `patience` iterations (20 unless given), and hands on the
-        image where it was lowest.
+        Options of `flowsolve.fidelities.HeldOutLeastSquares`: a part of the measurements is not fitted but
+        watched. The stage ends when their misfit has not fallen for `patience` iterations (20 unless
+        given), and hands on the image where it was lowest.
 
     Raises
     ------
@@ -182,7 +183,7 @@ class Stage:
         return make_solver(self.solver, **self.options)
 
     def start(self, problem: InverseProblem, prior: FlowPrior, seed: int) -> Start:
-        """Return the named start of a stage that does not go on from the one before.
+        """Return the named start of a stage that does not go on from another.
 
         Parameters
         ----------
@@ -200,7 +201,7 @@ class Stage:
         return make_start(name, problem, prior, seed=seed)
 
     def shortened(self, share: float) -> Stage:
-        """Return the stage with its iterations, and the length of its schedule, times a share of at most 1."""
+        """Return the stage with its iterations, and the length of its schedule, times a share."""
         if share >= 1:
             return self
         options = dict(self.options)
@@ -225,7 +226,13 @@ class Stage:
             begin += f", or {self.init.removeprefix(CHECKED)} where that predicts what was held out better"
         if self.init_options:
             begin += f" ({', '.join(f'{k}={v}' for k, v in self.init_options.items())})"
-        parts = [f"over {over}{name}", f"{phi} {weight}", solver, f"from {begin}", f"{self.max_iter} iterations"]
+        parts = [
+            f"over {over}{name}",
+            f"{phi} {weight}",
+            solver,
+            f"from {begin}",
+            f"{self.max_iter} iterations",
+        ]
         if self.prior is not None:
             parts.append("the prior with raw latents" if self.prior == RAW else f"prior {self.prior}")
         if self.put_back:
@@ -266,10 +273,13 @@ class PriorShelf:
     ----------
     like : FlowPrior
         The caller's prior.
+    hashes : mapping of str to str, optional
+        SHA-256 by which priors are looked for, among those that are registered and that the caller has
+        loaded. Names in a record, which may be paths, may come from anybody.
     """
 
-    def __init__(self, like: FlowPrior) -> None:
-        self.like = like
+    def __init__(self, like: FlowPrior, hashes: Mapping[str, str] | None = None) -> None:
+        self.like, self.hashes = like, hashes
         self._loaded: dict[str, FlowPrior] = {}
 
     def __call__(self, name: str) -> FlowPrior:
@@ -278,11 +288,18 @@ class PriorShelf:
             return self.like
         if name not in self._loaded:
             like = self.like
-            prior = load_prior(name, device=str(like.device), dtype=like.dtype)
+            prior = self._found(name, device=str(like.device), dtype=like.dtype)
             if prior.coupling_dtype != like.coupling_dtype:
                 prior = prior.to(coupling_dtype=like.coupling_dtype)
             self._loaded[name] = prior
         return self._loaded[name]
+
+    def _found(self, name: str, **where: Any) -> FlowPrior:
+        if self.hashes is None:
+            return load_prior(name, **where)
+        if name not in self.hashes:
+            raise ArgumentError("prior", repr(name), "one whose SHA-256 the record has")
+        return find_prior(name, self.hashes[name], **where)
 
 
 def _check_weight(name: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a problem is like, as far as choosing a method goes: from operator, noise and size, never from the truth."""
+"""What a problem is like as far as a method goes: from operator, noise and size, never from the truth."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _hidden(problem: InverseProblem) -> float:
 
 
 def smooth_images(problem: InverseProblem) -> torch.Tensor:
-    """Return seeded images of a few cosines, with colours of their own, around 0; shape (N or `PROBES`, C, H, W)."""
+    """Return seeded images of a few cosines, around 0, shape (N or `PROBES`, C, H, W)."""
     operator, y = problem.operator, problem.y
     shape = operator.dim_shape
     # An operator with parameters for each image is tried with a probe on each.
@@ -96,7 +96,7 @@ def smooth_images(problem: InverseProblem) -> torch.Tensor:
 
 
 def _invertible(problem: InverseProblem) -> bool:
-    """Whether A⁺A is the identity, by white images: in closed form only, since iterations stop short of that."""
+    """Whether A⁺A is the identity, tried on noise; in closed form only, since iterations stop short of it."""
     operator, y = problem.operator, problem.y
     if not operator.has_closed_form:
         return False

@@ -21,10 +21,9 @@ from .flow_prox import flow_prox
 from .smoothing import SMOOTHED, Smoothing
 from .split import Split
 
-
 TOGETHER = 2**17
-"""Pixels up to which the perturbed images of ``smoothed`` pass through the flow in one batch; beyond that the passes
-are no faster, and take more memory."""
+"""Pixels up to which the perturbed images of ``smoothed`` pass through the flow in one batch; beyond that
+the passes are no faster, and take more memory."""
 
 
 class Analysis(Objective):

@@ -19,10 +19,11 @@ from functools import cached_property
 
 import torch
 
-from ..errors import ArgumentError, UnsupportedError
+from ..errors import UnsupportedError
 from ..fidelities import LeastSquares
 from ..flows.derivatives import energy_curvature, jvp
 from ..flows.linearize import Linearized, require_like
+from ..numbers import as_count
 from .base import Objective, inner
 from .evaluation import Evaluation
 from .synthesis import Synthesis
@@ -151,8 +152,7 @@ class GaussNewton:
         ArgumentError
             If `samples` is not a positive integer.
         """
-        if not isinstance(samples, int) or samples < 1:
-            raise ArgumentError("samples", repr(samples), "an integer >= 1")
+        samples = as_count(samples, "samples", least=1)
         generator = torch.Generator().manual_seed(seed)
         total = torch.zeros_like(self.u)
         for _ in range(samples):

@@ -19,6 +19,7 @@ import torch
 
 from ..errors import ArgumentError
 from ..flows import FlowPrior
+from ..numbers import as_count
 from ..problem import InverseProblem
 from .analysis import Analysis
 from .base import Objective, per_image
@@ -45,8 +46,7 @@ class _Checkerboard(Objective):
         super().__init__(problem, prior, **options)
         if not checkerboard >= 0:
             raise ArgumentError("checkerboard", checkerboard, "a number >= 0")
-        if isinstance(block, bool) or not isinstance(block, int) or block < 1:
-            raise ArgumentError("block", repr(block), "an integer >= 1")
+        block = as_count(block, "block", least=1)
         self.checkerboard, self.block = float(checkerboard), block
         rows, columns = (torch.arange(side) // block for side in self.shape[1:])
         odd = (rows[:, None] + columns) % 2

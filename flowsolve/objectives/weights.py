@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 
 from ..errors import ArgumentError
+from ..numbers import as_real, is_number
 
 #: What `checked_weight` takes.
 Weight: TypeAlias = float | Sequence[float] | np.ndarray | torch.Tensor
@@ -25,7 +25,7 @@ def checked_weight(lam: Weight | str, n_images: int, device: torch.device) -> fl
     ArgumentError
         If a weight is not a finite number >= 0, or there is not one for each image.
     """
-    if isinstance(lam, list | tuple | np.ndarray | torch.Tensor):
+    if isinstance(lam, list | tuple | np.ndarray | torch.Tensor) and not is_number(lam):
         weights = torch.as_tensor(lam, dtype=torch.float64, device=device).detach()
         if tuple(weights.shape) != (n_images,):
             given = f"weights of shape {tuple(weights.shape)}"
@@ -33,8 +33,7 @@ def checked_weight(lam: Weight | str, n_images: int, device: torch.device) -> fl
         if not (torch.isfinite(weights).all() and (weights >= 0).all()):
             raise ArgumentError("lam", weights.tolist(), ACCEPTED)
         return weights
-    if isinstance(lam, bool) or not isinstance(lam, int | float | np.number):
+    weight = as_real(lam, "lam", ACCEPTED)
+    if weight < 0:
         raise ArgumentError("lam", repr(lam), ACCEPTED)
-    if not (math.isfinite(lam) and lam >= 0):
-        raise ArgumentError("lam", repr(lam), ACCEPTED)
-    return float(lam)
+    return weight

@@ -133,7 +133,7 @@ class Slots:
             if seal["generation"] > 0:
                 sealed.append((int(seal["generation"]), name, seal))
         for _, name, seal in sorted(sealed, reverse=True):
-            arrays = self._arrays(self.group[name]["arrays"], int(seal["rows"]))
+            arrays = self._arrays(self.group[name]["arrays"], max(0, int(seal["rows"])))
             if checksum(arrays) == seal["crc"]:
                 return int(seal["iteration"]), arrays
         return None

@@ -1,8 +1,8 @@
 """What the record of a method keeps of the stages before the one that runs.
 
-A method is one record. Its trace goes on from stage to stage with a column ``stage``; iterations, time and counts are
-those of the method so far. Everything else in the file belongs to the stage that runs, so that a checkpoint, and what
-is rebuilt to go on from it, are those of a single run.
+A method is one record. Its trace goes on from stage to stage with a column ``stage``; iterations, time and
+counts are those of the method so far. Everything else in the file belongs to the stage that runs, so that a
+checkpoint, and what is rebuilt to go on from it, are those of a single run.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class EarlierStages:
         return sum(len(stage.trace["value"]) for stage in self.ended)
 
     def total(self, column: str) -> np.ndarray | float:
-        """Return what a column of `SUMMED` came to at the end of the stages, shape (N,), or 0 where there is none."""
+        """Return what a column of `SUMMED` came to in the stages that have ended, shape (N,), or 0."""
         return sum((stage.trace[column][-1] for stage in self.ended), 0.0)
 
     def globally(self, row: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
-from ..errors import RecordError, UnsupportedError
+from ..errors import FlowsolveError, RecordError, UnsupportedError
 from ..tally import with_all_counts
 from .baselines import BASELINES
 from .checkpoint import Arrays, Slots
 from .earlier import EarlierStages, read_earlier
-from .schema import SIGNATURE, SUPERBLOCK, check_schema, migrate, superblock
+from .layout import Layout, check_attributes, read_attribute
+from .model import check_config, parse_config, parse_outcome
+from .parts import process_is_gone
+from .schema import OUTCOME, SIGNATURE, SUPERBLOCK, check_schema, migrate, superblock
 
 if TYPE_CHECKING:
     import pandas
@@ -39,7 +41,7 @@ class RunRecord:
     config : dict
         The configuration the run can be repeated from.
     attributes : dict
-        Attributes of the file: versions, creation time, run id.
+        Attributes of the file: schema, version, creation time, run id, host and process of the writer.
     trace : dict of str to numpy.ndarray, shape (iterations + 1, N)
         Columns of the trace; ``iteration`` has shape (iterations + 1,).
 
@@ -51,15 +53,14 @@ class RunRecord:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        # It is read again later on, when the program may have gone to another folder.
+        self.path = Path(path).absolute()
         self.refresh()
 
     def refresh(self) -> RunRecord:
         """Read status and trace again; returns itself."""
-        with self.open() as file:
-            self.attributes = dict(file.attrs)
-            schema = check_schema(self.attributes, self.path)
-            self.config = _config(file, schema)
+        with _open_checked(self.path) as opened:
+            file, self.attributes, self.config = opened.file, opened.attributes, opened.config
             self._status = file["status"][()].decode()
             self.trace = _read_trace(file["trace"]) if "trace" in file else {}
         return self
@@ -114,8 +115,10 @@ class RunRecord:
 
     @property
     def outcome(self) -> dict[str, Any]:
-        """``notes``, what was said at the end, and ``fallback``, which images are the classical start; may be empty."""
-        return json.loads(self.attributes.get("outcome", "{}"))
+        """``notes`` and ``fallback``, which images are the classical start; empty for a single run."""
+        with self.open() as file:
+            text = read_attribute(file, OUTCOME) if OUTCOME in file.attrs else None
+        return parse_outcome(text, self.config["n_images"], self.path)
 
     @property
     def seconds(self) -> float:
@@ -170,15 +173,7 @@ class RunRecord:
         return self.trace["iteration"], np.arange(self.config["n_images"])
 
     def _writer_is_gone(self) -> bool:
-        if self.attributes.get("host") != socket.gethostname():
-            return False
-        try:
-            os.kill(int(self.attributes["pid"]), 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            return False
-        return False
+        return self.attributes["host"] == socket.gethostname() and process_is_gone(self.attributes["pid"])
 
 
 def open_run(path: str | Path) -> RunRecord:
@@ -212,6 +207,30 @@ def open_file(path: Path) -> Iterator[h5py.File]:
     RecordError
         As for `open_run`, and for what is found damaged while it is read.
     """
+    with _open_unchecked(path) as file:
+        if _stamp(path) not in _checked_before:
+            _checked(file, path)
+        yield file
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A file that was checked, with what the checks have read of it."""
+
+    file: h5py.File
+    attributes: dict[str, Any]
+    config: dict[str, Any]
+
+
+@contextmanager
+def _open_checked(path: Path) -> Iterator[_Opened]:
+    """Open a record and check all that readers rely on: links, sizes, configuration, datasets."""
+    with _open_unchecked(path) as file:
+        yield _checked(file, path)
+
+
+@contextmanager
+def _open_unchecked(path: Path) -> Iterator[h5py.File]:
     if not path.is_file():
         raise RecordError(f"record: no file {path}")
     try:
@@ -221,33 +240,65 @@ def open_file(path: Path) -> Iterator[h5py.File]:
         raise RecordError(f"record: {path} is {kind}: {error}") from error
     with file:
         try:
-            check_schema(file.attrs, path)
             yield file
-        except (OSError, KeyError, RuntimeError) as error:
-            if isinstance(error, RecordError):
-                raise
+        except FlowsolveError:
+            raise
+        # What HDF5 finds damaged it says in many ways.
+        except (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise RecordError(f"record: {path} is cut short or damaged: {error}") from error
 
 
 def read_group(path: Path, name: str) -> dict[str, np.ndarray]:
     """Return the arrays of a group of a record, and nothing else of it; empty if there is no such group."""
     with open_file(path) as file:
-        return {key: data[()] for key, data in file[name].items()} if name in file else {}
+        if not isinstance(file.get(name), h5py.Group):
+            return {}
+        arrays = {key: data for key, data in file[name].items() if isinstance(data, h5py.Dataset)}
+        return {key: data[()] for key, data in arrays.items() if data.dtype.kind in "fiubS"}
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """Return the configuration of a record, and nothing else of it."""
-    with open_file(path) as file:
-        return _config(file, check_schema(file.attrs, path))
+    with _open_checked(path) as opened:
+        return opened.config
 
 
-def _config(file: h5py.File, schema: int) -> dict[str, Any]:
-    return migrate(json.loads(file["config"].attrs["json"]), schema)
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Return what another content of a file would change."""
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+#: Stamps of files that were found in order: a report reads thousands of finished records several times.
+_checked_before: set[tuple[int, ...]] = set()
+
+
+def _checked(file: h5py.File, path: Path) -> _Opened:
+    stamp = _stamp(path)
+    if "schema" in file.attrs:
+        schema = check_schema({"schema": read_attribute(file, "schema")}, path)
+    else:
+        schema = check_schema({}, path)
+    attributes = check_attributes(file, path)
+    layout = Layout(file, path)
+    layout.check_objects()
+    text = None
+    if isinstance(file.get("config"), h5py.Group) and "json" in file["config"].attrs:
+        text = read_attribute(file["config"], "json")
+    if not isinstance(text, str):
+        raise RecordError(f"record: {path}: its configuration is missing")
+    config = check_config(migrate(parse_config(text, path), schema), path)
+    layout.check_contents(config)
+    if len(_checked_before) > 100_000:
+        _checked_before.clear()
+    _checked_before.add(stamp)
+    return _Opened(file, attributes, config)
 
 
 def _read_trace(group: h5py.Group) -> dict[str, np.ndarray]:
     iteration = group["iteration"][()]
-    columns = {name: data for name, data in group.items() if name not in ("iteration", "image")}
+    names = [name for name in group if name not in ("iteration", "image")]
+    columns = {name: group[name] for name in names if isinstance(group[name], h5py.Dataset)}
     # A writer may be ahead in some columns: the axis says how many iterations are complete.
     trace = {name: data[:, : len(iteration)].T for name, data in columns.items()}
     return {"iteration": iteration, **with_all_counts(trace)}

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from .. import fidelities
 from ..errors import FlowsolveError, RecordError, UnsupportedError
-from ..flows import FlowPrior, load_prior
+from ..flows import FlowPrior
+from ..flows.zoo import find_prior
 from ..functionals import Box, Functional, TotalVariation
 from ..initialise import Start
 from ..objectives import BY_NAME, Objective
-from ..operators import from_config
+from ..operators import LinearOperator, from_config
 from ..problem import InverseProblem
 from ..solvers.base import Solver, make_solver
 from ..stopping import Criterion, criterion_from_config
 from .config import current_versions
 from .reader import RunRecord
 
+T = TypeVar("T")
+
 FUNCTIONALS: dict[str, type[Functional]] = {"box": Box, "tv": TotalVariation}
+
+
+#: Numbers in an operator's description that are no size.
+NOT_SIZES = ("seed", "scalar", "variance", "images", "angle")
+
+#: An operator may have sizes this many times those of images and data, as between two that are chained.
+ROOM = 8
 
 
 @dataclass
@@ -59,46 +71,116 @@ def rebuild(record: RunRecord, prior: FlowPrior | None = None) -> Rebuilt:
     record : RunRecord
         The run.
     prior : FlowPrior, optional
-        The prior, where it cannot be loaded from where the run had it; the objective gets it in the
-        dtypes and the memory mode of the run.
+        The prior, where it is not a registered one; the objective gets it in the dtypes and the memory mode
+        of the run.
 
     Raises
     ------
     RecordError
-        If the prior is not there or is another one (by its SHA-256).
+        If the prior is not there or is another one (by its SHA-256), or the configuration describes something
+        that cannot be.
     UnsupportedError
         If the run used an object that a configuration cannot describe.
     """
     config = record.config
     prior = prior_of(config, prior)
     problem = problem_of(record)
-    described = config["objective"]
-    objective = BY_NAME[described["formulation"]](
+    objective = build("objective", lambda: _objective(config["objective"], problem, prior))
+    start, solver = config["initialiser"], config["solver"]
+    tensors = {name: record.start[name] for name in ("x", "z") if name in record.start}
+    given = {name: torch.from_numpy(array).to(objective.problem.y) for name, array in tensors.items()}
+    return Rebuilt(
+        objective,
+        build("solver", lambda: make_solver(solver["name"], **solver["options"])),
+        Start(**given, name=start["name"], seed=start["seed"]) if given else start["name"],
+        start["seed"],
+        config["limits"],
+        build("stopping", lambda: criterion_from_config(config["stopping"])),
+    )
+
+
+def build(what: str, make: Callable[[], T]) -> T:
+    """Return what a function makes of a part of a configuration.
+
+    Raises
+    ------
+    FlowsolveError
+        As the function raises it; anything else that it raises becomes a `RecordError`, since the options of
+        operators, objectives and solvers are checked by their constructors, each as far as it goes.
+    """
+    try:
+        return make()
+    except FlowsolveError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())[:200]
+        raise RecordError(f"record: its {what} cannot be built: {type(error).__name__}: {text}") from error
+
+
+def build_operator(config: dict[str, Any], measured: tuple[int, ...]) -> LinearOperator:
+    """Return the operator of a configuration, which takes its images to measurements of a shape.
+
+    Raises
+    ------
+    RecordError
+        If it has sizes far from those of images and measurements, or others than they have.
+    """
+    image = tuple(config["image_shape"])
+    most = ROOM * max(math.prod(image), math.prod(measured), 1000)
+    _check_sizes(config["operator"], most)
+    operator: LinearOperator = build("operator", lambda: from_config(config["operator"]))
+    for argument, wanted in (("dim_shape", image), ("codim_shape", measured)):
+        if tuple(getattr(operator, argument)) != tuple(wanted):
+            given = tuple(getattr(operator, argument))
+            raise RecordError(f"record: its operator has {argument} {given}; the data have {tuple(wanted)}")
+    if operator.n_images not in (None, config["n_images"]):
+        raise RecordError(f"record: its operator is for {operator.n_images} of {config['n_images']} images")
+    return operator
+
+
+def _check_sizes(described: Any, most: float, key: str = "operator") -> None:
+    """Refuse numbers in a description of an operator that are far larger than its images.
+
+    An operator is made before its shapes can be compared with the data: what it is made of must not take more
+    memory than they do.
+    """
+    if isinstance(described, dict):
+        for name, value in described.items():
+            if name not in NOT_SIZES:
+                _check_sizes(value, most, str(name))
+    elif isinstance(described, list):
+        if key.endswith("shape") or key == "size":
+            numbers = [abs(v) for v in described if isinstance(v, int | float) and not isinstance(v, bool)]
+            if math.prod(numbers) > most:
+                raise RecordError(f"record: its operator has {key} {described[:8]}, far from the data")
+        for value in described:
+            _check_sizes(value, most, key)
+    elif isinstance(described, int | float) and not abs(described) <= most:
+        raise RecordError(f"record: its operator has {key} {described}, far from the data")
+
+
+def _objective(described: dict[str, Any], problem: InverseProblem, prior: FlowPrior) -> Objective:
+    if described["formulation"] not in BY_NAME:
+        raise RecordError(f"record: there is no formulation {described['formulation']!r}")
+    return BY_NAME[described["formulation"]](
         problem,
         prior,
         phi=described["phi"],
         lam=described["lam"],
         extra=_functional(described["extra"]),
         fidelity=fidelities.from_config(described["fidelity"]),
-        **described.get("options", {}),
-    )
-    start = config["initialiser"]
-    given = {name: torch.from_numpy(array).to(objective.problem.y) for name, array in record.start.items()}
-    return Rebuilt(
-        objective,
-        make_solver(config["solver"]["name"], **config["solver"]["options"]),
-        Start(**given, name=start["name"], seed=start["seed"]) if given else start["name"],
-        start["seed"],
-        config["limits"],
-        criterion_from_config(config["stopping"]),
+        **described["options"],
     )
 
 
 def problem_of(record: RunRecord) -> InverseProblem:
     """Return the problem of a record: its operator, measurements and, where known, the truth."""
-    data = record.problem
-    operator = from_config(record.config["operator"])
-    return InverseProblem(operator, data["y"], sigma=float(data["sigma"]), x_true=data.get("x_true"))
+    config, data = record.config, record.problem
+    operator = build_operator(config, data["y"].shape[1:])
+    sigma, x_true = float(data["sigma"]), data.get("x_true")
+    problem = build("problem", lambda: InverseProblem(operator, data["y"], sigma=sigma, x_true=x_true))
+    problem.sigma_estimated = bool(config["noise"].get("estimated", False))
+    return problem
 
 
 def version_differences(record: RunRecord) -> dict[str, tuple[str | None, str | None]]:
@@ -119,7 +201,8 @@ def prior_of(config: dict[str, Any], prior: FlowPrior | None) -> FlowPrior:
     wanted, dtype = config["prior"], getattr(torch, config["dtype"])
     if prior is None:
         try:
-            prior = load_prior(wanted["source"] or wanted["name"], device=config["device"], dtype=dtype)
+            # Never by the path that the record names, which whoever wrote it may have chosen.
+            prior = find_prior(wanted["name"], wanted["sha256"], device=config["device"], dtype=dtype)
         except FlowsolveError as error:
             raise RecordError(
                 f"prior: the run's prior {wanted['name']!r} cannot be loaded: {error}"
@@ -144,7 +227,7 @@ def _as_in_the_run(wanted: dict[str, Any], prior: FlowPrior, dtype: torch.dtype)
         coupling_dtype = getattr(torch, coupling_dtype, coupling_dtype)
         if prior.coupling_dtype != coupling_dtype:
             prior = prior.to(coupling_dtype=coupling_dtype)
-    memory = wanted.get("memory", prior.memory)
+    memory = wanted.get("memory") or prior.memory
     return prior if memory == prior.memory else prior.with_memory(memory)
 
 

@@ -14,7 +14,7 @@ from ..flows import FlowPrior
 from ..result import Result
 from ..run import Run
 from .reader import RunRecord, open_run
-from .rebuild import problem_of, rebuild, version_differences
+from .rebuild import build, problem_of, rebuild, version_differences
 
 if TYPE_CHECKING:
     from ..methods.running import MethodRun
@@ -30,17 +30,18 @@ def resume(
     callback: Callable[[Any], bool | None] | None = None,
     abandoned: bool = False,
 ) -> Result:
-    """Continue an interrupted, failed or killed run from its last checkpoint.
+    """Continue an interrupted, failed or killed run from its last checkpoint, or begin again without one.
 
-    On the CPU with the same versions and number of threads the continued trajectory is bit-identical to that
-    of the run uninterrupted.
+    A run that was killed before its first checkpoint has done nothing yet but its start, which the record
+    holds. On the CPU with the same versions and number of threads the continued trajectory is bit-identical
+    to that of the run uninterrupted.
 
     Parameters
     ----------
     path : path
         The run's record; it is written on.
     prior : FlowPrior, optional
-        The prior, where it cannot be loaded from where the run had it.
+        The prior, where it is not a registered one.
     callback : callable, optional
         As for `flowsolve.solve`.
     abandoned : bool
@@ -50,7 +51,8 @@ def resume(
     Raises
     ------
     RecordError
-        If the run has finished or is still running, has no checkpoint, or its prior is missing or another.
+        If the run has finished or is still running, has no whole checkpoint though it went on, or its prior
+        is missing or another.
     """
     record = open_run(path)
     if record.status == "finished":
@@ -65,10 +67,14 @@ def resume(
         method = _method(record, prior)
         method.resume_from(record, found)
         return method.complete(callback)
-    if found is None:
+    if found is None and len(record.trace.get("iteration", ())) > 1:
         raise RecordError(f"record: {path} has no whole checkpoint to resume from; rerun it instead")
-    iteration, arrays = found
     run = _run(record, prior)
+    if found is None:
+        run.record_anew(record)
+        return run.complete(callback)
+    iteration, arrays = found
+    build("checkpoint", lambda: run.check_state(arrays))
     kept = int(np.searchsorted(record.trace["iteration"], iteration, side="right"))
     run.restore(
         arrays, {name: list(rows[:kept]) for name, rows in record.trace.items() if name != "iteration"}
@@ -142,13 +148,16 @@ def rerun(
 def _run(record: RunRecord, prior: FlowPrior | None) -> Run:
     """Return the run that a record describes, not begun yet."""
     built = rebuild(record, prior)
-    return Run(
-        built.objective,
-        built.solver,
-        built.init,
-        limits=built.limits,
-        criterion=built.criterion,
-        seed=built.seed,
+    return build(
+        "start",
+        lambda: Run(
+            built.objective,
+            built.solver,
+            built.init,
+            limits=built.limits,
+            criterion=built.criterion,
+            seed=built.seed,
+        ),
     )
 
 

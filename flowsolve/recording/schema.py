@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ SUPERBLOCK = 48
 #: What the dataset ``status`` may say.
 RUN_STATUSES = ("running", "finished", "interrupted", "failed")
 
+#: Attribute of the file with what was said of a method's outcome.
+OUTCOME = "outcome"
+
 #: Units of the trace's columns, where they have one; the rest are counts or objective values.
 UNITS = {"psnr": "dB", "seconds": "s"}
 
@@ -36,7 +40,7 @@ def check_schema(attributes: Mapping[str, Any], path: Path) -> int:
         If the file is not a run, or of a schema that this version cannot read.
     """
     schema = attributes.get("schema")
-    if schema is None:
+    if schema is None or not isinstance(schema, Integral):
         raise RecordError(f"record: {path} is HDF5 but not a run of flowsolve")
     if schema > SCHEMA:
         raise RecordError(

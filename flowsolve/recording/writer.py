@@ -24,19 +24,21 @@ import torch
 
 from .. import __version__
 from ..errors import ArgumentError, RecordError
+from ..numbers import as_count, plain, to_float
 from ..objectives.base import Objective
 from ..result import Iterate, Result
 from ..tally import with_all_counts
 from .checkpoint import Arrays, Slots
 from .earlier import IDENTITY, EarlierStages
-from .schema import SCHEMA, UNITS, superblock
+from .parts import part_beside, remove_abandoned
+from .schema import OUTCOME, SCHEMA, UNITS, superblock
 
 #: A checkpoint may take at most this share of the run's time; where writing one is slow they come less often.
 CHECKPOINT_SHARE = 0.005
 
 
 class RunWriter:
-    """Writer of one run's record.
+    """Writer of one run's record; nothing is written before the run has begun.
 
     Parameters
     ----------
@@ -67,9 +69,10 @@ class RunWriter:
     Raises
     ------
     ArgumentError
-        If the file exists and `force` is False, or an interval is not positive.
+        If the file exists and `force` is False, an interval is not positive, or the configuration holds what
+        JSON does not have.
     RecordError
-        If the file cannot be created.
+        If the folder is not there or may not be written to.
     """
 
     def __init__(
@@ -85,20 +88,22 @@ class RunWriter:
         flush_seconds: float = 1.0,
         checkpoint_seconds: float = 10.0,
     ) -> None:
-        self.path = Path(path)
+        # The program may go to another folder while the run goes on.
+        self.path = Path(path).absolute()
         if self.path.exists() and not force:
             raise ArgumentError(
                 "record", f"{self.path}, which exists", "a new file, or force=True to replace it"
             )
-        if snapshot_every is not None and snapshot_every < 1:
-            raise ArgumentError("snapshot_every", snapshot_every, "an integer >= 1")
-        for name, value in (("flush_seconds", flush_seconds), ("checkpoint_seconds", checkpoint_seconds)):
-            if not value >= 0:
-                raise ArgumentError(name, value, "a number >= 0")
         self.earlier = earlier
         self._offset = 0 if earlier is None else earlier.offset
-        self.snapshot_every = snapshot_every
-        self.flush_seconds, self.checkpoint_seconds = flush_seconds, checkpoint_seconds
+        options = checked_options(snapshot_every, checkpoint_seconds, flush_seconds)
+        self.snapshot_every = options["snapshot_every"]
+        self.flush_seconds, self.checkpoint_seconds = options["flush_seconds"], options["checkpoint_seconds"]
+        if not self.path.parent.is_dir() or not os.access(self.path.parent, os.W_OK):
+            reason = "may not be written to" if self.path.parent.is_dir() else "is no folder"
+            raise RecordError(f"record: cannot create {self.path}: {self.path.parent} {reason}")
+        text = json.dumps(plain(config, "record"))
+        self._lay_out_all = lambda: self._lay_out(text, objective, start or {})
         self.seconds = 0.0
         self._rows: list[tuple[int, dict[str, np.ndarray]]] = []
         self._written = 0
@@ -106,14 +111,9 @@ class RunWriter:
         self._checkpoint_cost = 0.0
         self._slots: Slots | None = None
         self._superblock = b""
-        self._part = self.path.with_name(f".{self.path.name}.part")
-        try:
-            # Layout v110 is the oldest that allows readers while it is written.
-            self._file = h5py.File(self._part, "w", libver=("v110", "v110"))
-        except OSError as error:
-            raise RecordError(f"record: cannot create {self.path}: {error}") from error
-        self._inode = os.stat(self._part).st_ino
-        self._guard(lambda: self._lay_out(config, objective, start or {}))
+        self._part = part_beside(self.path)
+        self._opened: h5py.File | None = None
+        self._closed = False
 
     def adopt(self, old: h5py.File, iteration: int) -> None:
         """Take over identity, trace and snapshots of an earlier part of the same run, up to an iteration."""
@@ -131,6 +131,15 @@ class RunWriter:
             if "snapshots" in old and self.snapshot_every is not None:
                 for i in np.flatnonzero(old["snapshots/iteration"][()] <= last):
                     self._snapshot(int(old["snapshots/iteration"][i]), old["snapshots/x"][i])
+
+        self._guard(copy)
+
+    def adopt_identity(self, attributes: dict[str, Any]) -> None:
+        """Take over identity and creation time of an earlier record of the same run."""
+
+        def copy() -> None:
+            for name in ("run_id", "created"):
+                self._file.attrs[name] = attributes[name]
 
         self._guard(copy)
 
@@ -207,10 +216,11 @@ class RunWriter:
         self._guard(lambda: self._finish(result, status))
 
     def close(self) -> None:
-        """Close the file; further calls do nothing."""
+        """Close the file; further calls do nothing. Of a record that was not begun nothing stays."""
+        self._closed = True
         try:
-            if self._file:
-                self._file.close()
+            if self._opened:
+                self._opened.close()
         except (OSError, RuntimeError, ValueError):
             # The disk already failed, which was reported; what was flushed before stays readable.
             pass
@@ -221,6 +231,8 @@ class RunWriter:
         """Run a piece of writing on the clock; turn a failing disk into one clear error."""
         began = time.perf_counter()
         try:
+            if self._opened is None and not self._closed:
+                self._create()
             self._check_place()
             write()
             if self._slots is not None and self._file:
@@ -241,6 +253,8 @@ class RunWriter:
         elsewhere, and the superblock gets back the end mark of the last flush, so that the file is as that
         flush left it.
         """
+        if not self._opened:
+            return
         nowhere = os.open(os.devnull, os.O_RDWR)
         try:
             os.dup2(nowhere, self._file.id.get_vfd_handle())
@@ -262,7 +276,28 @@ class RunWriter:
         if not os.access(place, os.W_OK) or not os.access(place.parent, os.W_OK):
             raise RecordError(f"record: permission to write {self.path} was lost")
 
-    def _lay_out(self, config: dict[str, Any], objective: Objective, start: dict[str, torch.Tensor]) -> None:
+    @property
+    def _file(self) -> h5py.File:
+        if self._opened is None:
+            raise RecordError(f"record: {self.path} has been closed before its run began")
+        return self._opened
+
+    def _create(self) -> None:
+        """Create the file under a name of its own and lay it out; remove it again if that fails."""
+        remove_abandoned(self.path.parent)
+        try:
+            # Layout v110 is the oldest that allows readers while it is written.
+            self._opened = h5py.File(self._part, "w", libver=("v110", "v110"))
+        except OSError as error:
+            raise RecordError(f"record: cannot create {self.path}: {error}") from error
+        try:
+            self._inode = os.stat(self._part).st_ino
+            self._lay_out_all()
+        except BaseException:
+            self.close()
+            raise
+
+    def _lay_out(self, config: str, objective: Objective, start: dict[str, torch.Tensor]) -> None:
         file, n = self._file, len(objective)
         file.attrs.update(
             {
@@ -281,7 +316,7 @@ class RunWriter:
         self.identity = {name: str(file.attrs[name]) for name in IDENTITY}
         file.create_dataset("status", (), "S16", data=np.bytes_("running"))
         file.create_dataset("seconds", (), "f8", data=0.0)
-        file.create_group("config").attrs["json"] = json.dumps(config)
+        file.create_group("config").attrs["json"] = config
         problem = objective.problem
         group = file.create_group("problem")
         group["y"] = problem.y.cpu().numpy()
@@ -295,8 +330,10 @@ class RunWriter:
             self.earlier.write(file)
         for name in ("best", "final"):
             iterate = file.create_group(name)
-            iterate.create_dataset("x", (n, *objective.shape), dtype, fillvalue=np.nan)
-            iterate.create_dataset("z", (n, objective.prior.n), dtype, fillvalue=np.nan)
+            # Room is taken at once: a reader can then refuse a file that claims more than it holds.
+            taken = {"x": (n, *objective.shape), "z": (n, objective.prior.n)}
+            for part, shape in taken.items():
+                iterate.create_dataset(part, shape, dtype, fillvalue=np.nan, dcpl=_allocated_early())
             iterate.create_dataset("value", (n,), "f8", fillvalue=np.nan)
             iterate.create_dataset("iteration", (n,), "i8", fillvalue=-1)
         file["final"].create_dataset("status", (n,), "S24")
@@ -370,7 +407,7 @@ class RunWriter:
         file["seconds"][()] = result.seconds
         if result.notes or result.fallback is not None:
             fallback = None if result.fallback is None else result.fallback.tolist()
-            file.attrs["outcome"] = json.dumps({"notes": list(result.notes), "fallback": fallback})
+            file.attrs[OUTCOME] = json.dumps({"notes": list(result.notes), "fallback": fallback})
         file["status"][()] = np.bytes_(status)
         file.close()
         if status == "finished":
@@ -389,5 +426,26 @@ class RunWriter:
         group["iteration"][...] = iterate.iteration
 
 
+def checked_options(
+    snapshot_every: int | None, checkpoint_seconds: float, flush_seconds: float
+) -> dict[str, Any]:
+    """Return the options of a record as Python numbers, or raise `ArgumentError`."""
+    options: dict[str, Any] = {"snapshot_every": None}
+    if snapshot_every is not None:
+        options["snapshot_every"] = as_count(snapshot_every, "snapshot_every", least=1)
+    for name, value in (("checkpoint_seconds", checkpoint_seconds), ("flush_seconds", flush_seconds)):
+        options[name] = to_float(value, name, "a number >= 0")
+        if not options[name] >= 0:
+            raise ArgumentError(name, value, "a number >= 0")
+    return options
+
+
+def _allocated_early() -> h5py.h5p.PropDCID:
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    return properties
+
+
 def _columns(trace: h5py.Group) -> dict[str, h5py.Dataset]:
-    return {name: data for name, data in trace.items() if name not in ("iteration", "image")}
+    names = [name for name in trace if name not in ("iteration", "image")]
+    return {name: trace[name] for name in names if isinstance(trace[name], h5py.Dataset)}

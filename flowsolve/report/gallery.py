@@ -17,8 +17,8 @@ import pandas
 from PIL import Image
 
 from ..errors import FlowsolveError
-from ..operators import from_config
 from ..recording.reader import open_file
+from ..recording.rebuild import build_operator
 from ..studies.index import MEASUREMENT, Index, RunEntry
 from .packing import pack
 
@@ -170,7 +170,7 @@ def _truth_and_measured(entry: RunEntry, position: int, files: list[bytes]) -> t
     """Add truth and measurements to `files` and return their places, None for what is no image."""
     truth = measured = None
     try:
-        problem, operator = entry.problem, entry.config["operator"]
+        problem, config = entry.problem, entry.config
     except FlowsolveError:
         return None, None
     if "x_true" in problem:
@@ -181,15 +181,15 @@ def _truth_and_measured(entry: RunEntry, position: int, files: list[bytes]) -> t
         # Sinograms and the like have another range than images.
         largest = float(np.abs(y[position]).max())
         scale = largest if largest > 2 else 1.0
-        files.append(encode(_with_gaps(y[position] / scale, position, operator)))
+        files.append(encode(_with_gaps(y[position] / scale, position, config)))
         measured = len(files) - 1
     return truth, measured
 
 
-def _with_gaps(y: np.ndarray, position: int, operator: dict[str, Any]) -> np.ndarray:
+def _with_gaps(y: np.ndarray, position: int, config: dict[str, Any]) -> np.ndarray:
     """Return measurements with the pixels that were not measured in another colour."""
     try:
-        support = from_config(operator).support
+        support = build_operator(config, y.shape).support
     except FlowsolveError:
         return y
     if support is None:

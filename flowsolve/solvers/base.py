@@ -17,6 +17,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 
 from ..errors import ArgumentError
+from ..numbers import as_count, plain, to_float
 from ..objectives.base import Objective
 from ..objectives.evaluation import Evaluation
 from ..registry import Registry
@@ -163,7 +164,8 @@ def solver_name(solver: Solver) -> str:
 
 def describe(solver: Solver) -> dict[str, Any]:
     """Return name and options of a solver, JSON-able, as `inner_solver` takes them."""
-    return {"name": solver_name(solver), "options": solver.config()}
+    name = solver_name(solver)
+    return {"name": name, "options": plain(solver.config(), f"solver {name}")}
 
 
 def solvers_taking(what: str) -> list[str]:
@@ -182,18 +184,16 @@ def inner_solver(given: str | Solver | Mapping[str, Any]) -> Solver:
 
 def require_positive(name: str, value: float, *, below: float = math.inf, zero: bool = False) -> None:
     """Raise `ArgumentError` unless value is a finite number in (0, below), or 0 where that is allowed."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or value >= below or value < 0 or (value == 0 and not zero):
-        least = ">= 0" if zero else "> 0"
-        raise ArgumentError(
-            name, repr(value), f"a number {least}" + ("" if math.isinf(below) else f" and < {below}")
-        )
+    least = ">= 0" if zero else "> 0"
+    accepted = f"a number {least}" + ("" if math.isinf(below) else f" and < {below}")
+    number = to_float(value, name, accepted)
+    if not math.isfinite(number) or number >= below or number < 0 or (number == 0 and not zero):
+        raise ArgumentError(name, repr(value), accepted)
 
 
 def require_count(name: str, value: int) -> None:
     """Raise `ArgumentError` unless value is an integer >= 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ArgumentError(name, repr(value), "an integer >= 1")
+    as_count(value, name, least=1)
 
 
 def require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

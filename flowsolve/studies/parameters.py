@@ -78,10 +78,15 @@ def operator_label(options: dict[str, Any]) -> str:
 def _word(value: Any) -> str:
     if isinstance(value, dict):
         if "data" in value and "shape" in value:
-            return f"array{tuple(value['shape'])}"
+            return f"array{_shape(value['shape'])}"
         return "{" + ",".join(f"{k}:{_word(v)}" for k, v in value.items()) + "}"
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _shape(value: Any) -> str:
+    """Return a shape as a tuple is written; anything else that stands in its place as it is."""
+    return str(tuple(value)) if isinstance(value, list) else str(value)[:40]
 
 
 def _summary(path: Path) -> dict[str, Any]:

@@ -81,7 +81,12 @@ def _load_pickle(path: str | os.PathLike[str]) -> Any:
 
 
 def _named_tensors(content: Any, source: str) -> dict[str, Tensor]:
+    # A dict may hold itself, directly or through others: each is looked into once.
+    seen: set[int] = set()
     while isinstance(content, Mapping):
+        if id(content) in seen:
+            raise CheckpointError(f"{source}: not a state_dict, as its dicts hold themselves")
+        seen.add(id(content))
         if content and all(isinstance(value, Tensor) for value in content.values()):
             return {str(name): value.detach() for name, value in content.items()}
         inner = [key for key in WRAPPERS if isinstance(content.get(key), Mapping)]
@@ -96,7 +101,6 @@ def _named_tensors(content: Any, source: str) -> dict[str, Tensor]:
 
 
 def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in tensors):
-            return _without_prefix({name[len(prefix) :]: value for name, value in tensors.items()})
+    while common := [prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in tensors)]:
+        tensors = {name[len(common[0]) :]: value for name, value in tensors.items()}
     return tensors

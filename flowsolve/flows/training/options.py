@@ -76,8 +76,9 @@ class TrainingOptions:
         learned is that of the noisy images, smoother and easier to optimise through. Bits a dimension are
         then those of the noisy images.
     uniform_noise : float
-        Width of uniform noise on [0, width) that is added to the unquantised image in place of the dequantisation
-        noise of one grey level; 0 for the latter. 1/32 is what Oberlin and Verm's code trains with.
+        Width of uniform noise on [0, width) that is added to the unquantised image in place of the
+        dequantisation noise of one grey level; 0 for the latter. 1/32 is what Oberlin and Verm's code
+        trains with.
     limit : int, optional
         Use no more than so many training images.
     clip : float

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from ...numbers import is_number
 from ...objectives.base import Objective
 from ..base import register_solver, require_choice, require_positive
 from .bridge import External
@@ -26,7 +27,7 @@ class PytorchMinimize(External):
 
     def __post_init__(self) -> None:
         for name, value in self.config().items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
+            if is_number(value):
                 require_positive(name, value, zero=True)
         if "line_search" in self.config():
             require_choice("line_search", self.config()["line_search"], ("strong-wolfe", "none"))

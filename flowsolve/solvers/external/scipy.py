@@ -13,6 +13,7 @@ import torch
 
 from ...errors import ArgumentError
 from ...functionals import Box
+from ...numbers import is_number
 from ...objectives.base import Objective
 from ..base import register_solver, require_positive
 from .bridge import External
@@ -31,7 +32,7 @@ class SciPy(External):
 
     def __post_init__(self) -> None:
         for name, value in self.config().items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
+            if is_number(value):
                 require_positive(name, value, zero=True)
 
     def minimise(self, oracle: Oracle, objective: Objective, trial: float) -> bool:

@@ -107,3 +107,17 @@ def test_files_that_are_not_there(tmp_path):
 def test_what_is_no_state_dict(tmp_path, content, words):
     torch.save(content, tmp_path / "w.pt")
     assert words in refusal(tmp_path / "w.pt")
+
+
+def test_dicts_that_hold_themselves_are_refused(tmp_path):
+    alone, one, two = {}, {}, {"epoch": 3}
+    alone["model"] = alone
+    one["state_dict"], two["net"] = two, one
+    for content in (alone, one):
+        torch.save(content, tmp_path / "w.pt")
+        assert "hold themselves" in refusal(tmp_path / "w.pt")
+
+
+def test_prefixes_by_the_thousand_are_removed(tmp_path):
+    torch.save({"module." * 5000 + name: tensor for name, tensor in TENSORS.items()}, tmp_path / "w.pt")
+    assert list(read_tensors(tmp_path / "w.pt")) == list(TENSORS)

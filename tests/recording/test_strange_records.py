@@ -1,0 +1,239 @@
+"""Records that are not ours: whatever stands in them, every reader answers with one line or a result."""
+
+import io
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import tracemalloc
+import warnings
+
+import h5py
+import pytest
+import torch
+from helpers import make_problem, make_tiny_prior
+from record_mutations import mutate
+
+import flowsolve as fs
+from flowsolve.cli import main
+from flowsolve.errors import FlowsolveError, RecordError
+from flowsolve.report.data import report_data, to_json
+from flowsolve.studies.index import read_index
+
+EXAMPLES = int(os.environ.get("FLOWSOLVE_EXAMPLES", "100"))
+BATCHES = 4
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["kill_target", "record_mutations"])
+
+#: Bytes that a reader may take beside twice the file.
+SLACK = 4_000_000
+
+
+def make_records(folder, prior):
+    """Write a finished run with snapshots and an interrupted one with checkpoints."""
+    problem = make_problem()
+
+    def interrupt(progress):
+        if progress.iteration == 3:
+            raise KeyboardInterrupt
+
+    options = {"max_iter": 5, "rtol": None, "checkpoint_seconds": 0.0, "flush_seconds": 0.0}
+    whole, cut = folder / "whole.h5", folder / "cut.h5"
+    fs.solve(fs.Analysis(problem, prior), record=whole, snapshot_every=2, **options)
+    start = problem.x_true + 0.1
+    with pytest.raises(KeyboardInterrupt):
+        fs.solve(
+            fs.Analysis(problem, prior, lam=0.01), "adam", start, record=cut, callback=interrupt, **options
+        )
+    return whole, cut
+
+
+def read_all(path):
+    record = fs.open_run(path)
+    return [record.status, record.seconds, record.problem, record.start, record.best, record.final,
+            record.snapshots, record.checkpoint()]  # fmt: skip
+
+
+def report(path):
+    return to_json(report_data(read_index([path]), title="strange"))
+
+
+def attempt(function, *arguments, **options):
+    """Call a function, which may raise none but our own errors, of a readable length."""
+    try:
+        function(*arguments, **options)
+    except FlowsolveError as error:
+        assert len(str(error)) < 2000
+
+
+def stop_soon(progress):
+    return progress.iteration >= 6
+
+
+def try_files(folder, seeds, answer):
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    prior = make_tiny_prior()
+    folder.mkdir()
+    sys.stdout = sys.stderr = io.StringIO()
+    originals = make_records(folder, prior)
+    for seed in seeds:
+        path = folder / f"strange-{seed}.h5"
+        shutil.copy(originals[seed % 2], path)
+        done = mutate(path, seed)
+        answer.put((seed, f"{done}: did not end"))
+        try:
+            size = path.stat().st_size
+            tracemalloc.start()
+            attempt(read_all, path)
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak <= 2 * size + SLACK, f"{peak} bytes for a file of {size}"
+            sys.stdout.truncate(0)
+            for command in (["show"], ["watch", "--once"], ["compare"]):
+                assert main([*command, str(path)]) in (0, 2), command
+            attempt(report, path)
+            attempt(fs.rerun, path, prior=prior, callback=stop_soon)
+            attempt(fs.resume, path, prior=prior, callback=stop_soon, abandoned=True)
+            answer.put((seed, None))
+        except BaseException as error:
+            import traceback
+
+            answer.put((seed, f"{done}: {''.join(traceback.format_exception(error)[-3:])}"))
+        path.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_no_traceback_no_hang_no_more_memory(batch, tmp_path):
+    seeds = range(batch, EXAMPLES, BATCHES)
+    answer = CONTEXT.Queue()
+    process = CONTEXT.Process(target=try_files, args=(tmp_path / "files", seeds, answer))
+    process.start()
+    wrong = {}
+    while len([seed for seed in wrong if wrong[seed] is not ...]) < len(seeds):
+        try:
+            seed, error = answer.get(timeout=120)
+        except Exception:
+            break
+        if error is not None and error.endswith("did not end"):
+            wrong[seed], last = ..., error
+            continue
+        wrong[seed] = error
+    process.kill()
+    process.join()
+    bad = {seed: last if error is ... else error for seed, error in wrong.items() if error is not None}
+    assert not bad and len(wrong) == len(seeds), "\n".join(f"{seed}: {error}" for seed, error in bad.items())
+
+
+@pytest.fixture
+def record(tiny_prior, tmp_path):
+    return make_records(tmp_path, tiny_prior)[1]
+
+
+@pytest.fixture
+def secret(tmp_path):
+    """A file of the reader's that a record should neither show nor change."""
+    path = tmp_path / "secret.bin"
+    path.write_bytes(b"secret" * 1000)
+    return path
+
+
+def replace(path, name, kind, secret):
+    with h5py.File(path, "r+") as file:
+        shape = file[name].shape
+        del file[name]
+        if kind == "soft link":
+            file[name] = h5py.SoftLink("/best/x")
+        elif kind == "external link":
+            with h5py.File(secret.with_suffix(".h5"), "w") as other:
+                other.create_dataset("x", shape, "f8")
+            file[name] = h5py.ExternalLink(str(secret.with_suffix(".h5")), "/x")
+        elif kind == "other files":
+            file.create_dataset(name, shape, "f8", external=[(str(secret), 0, h5py.h5f.UNLIMITED)])
+        else:
+            layout = h5py.VirtualLayout(shape, "f8")
+            layout[:] = h5py.VirtualSource(str(secret.with_suffix(".h5")), "x", shape)
+            file.create_virtual_dataset(name, layout)
+
+
+@pytest.mark.parametrize("kind", ["soft link", "external link", "other files", "virtual dataset"])
+@pytest.mark.parametrize("name", ["best/x", "problem/y", "final/value"])
+def test_what_leads_out_of_the_file_is_refused_by_every_reader(kind, name, record, secret, capsys):
+    replace(record, name, kind, secret)
+    before = secret.read_bytes(), record.read_bytes()
+    for command in ("show", "watch", "rerun", "resume", "compare", "answer", "report"):
+        out = ["--out", str(record.with_suffix(".html"))] if command == "report" else []
+        assert main([command, str(record), *out]) == 2
+        err = capsys.readouterr().err
+        assert kind in err and name in err and err.count("\n") == 1
+    assert (secret.read_bytes(), record.read_bytes()) == before
+    assert not record.with_suffix(".html").exists()
+
+
+def test_a_folder_with_such_a_record_is_reported_without_it(record, secret, tmp_path):
+    replace(record, "best/x", "other files", secret)
+    index = read_index([tmp_path])
+    assert [run.id for run in index.runs] == ["whole"]
+    assert "other files" in index.failed[0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("limits", 3, "limits"),
+        ("operator", True, "operator"),
+        ("initialiser", {"name": "zeros", "seed": float("nan")}, "initialiser.seed"),
+        ("n_images", 2, "problem/y has shape"),
+        ("n_images", 10**9, "n_images"),
+        ("threads", 10**5, "threads"),
+        ("device", "cpu; rm", "device"),
+        ("image_shape", [3, 10**5, 10**5], "shape"),
+    ],
+)
+def test_one_line_names_the_key_that_is_wrong(key, value, words, record):
+    change(record, **{key: value})
+    with pytest.raises(RecordError, match=r"configuration|should be") as caught:
+        fs.open_run(record)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_what_a_later_version_adds_is_ignored(record, tiny_prior):
+    method = {"name": "staged", "stages": [{"solver": "adam"}], "reason": "fast"}
+    change(record, method=method, stage=1)
+    with h5py.File(record, "r+") as file:
+        file["baselines/harmonic"] = torch.zeros(3, 3, 8, 8).numpy()
+        file["stages/0/value"] = torch.zeros(3, 4).numpy()
+        file["stages/0/iteration"] = torch.arange(4).numpy()
+        file["best/more/deep"] = 1.0
+    assert fs.open_run(record).config["method"] == method
+    assert set(fs.open_run(record).best) == {"x", "z", "value", "iteration"}
+    assert fs.resume(record, prior=tiny_prior).status == ["max_iter"] * 3
+
+
+def test_an_operator_far_larger_than_its_images_is_not_made(record, tiny_prior):
+    kernel = {"name": "blur", "kernel": {"uniform": {"size": 10**6}}, "dim_shape": [3, 8, 8]}
+    change(record, operator=kernel)
+    with pytest.raises(RecordError, match="far from the data"):
+        fs.rerun(record, prior=tiny_prior)
+
+
+def test_a_prior_is_found_by_its_hash_and_never_by_a_path_of_the_record(tiny_prior, problem, tmp_path):
+    from flowsolve.flows import load_prior, save_prior, zoo
+
+    file, path = tmp_path / "mine.safetensors", tmp_path / "run.h5"
+    save_prior(file, tiny_prior)
+    prior = load_prior(file, dtype=torch.float64)
+    fs.solve(fs.Analysis(problem, prior), max_iter=2, record=path)
+    assert fs.open_run(path).config["prior"]["source"] == str(file)
+    assert fs.rerun(path).identical, "the user gave this file before"
+    zoo._given.clear()
+    with pytest.raises(RecordError, match="cannot be loaded: no registered prior has the SHA-256"):
+        fs.rerun(path)
+    assert fs.rerun(path, prior=load_prior(file, dtype=torch.float64)).identical
+
+
+def change(path, **changes):
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file["config"].attrs["json"])
+        file["config"].attrs["json"] = json.dumps({**config, **changes})
