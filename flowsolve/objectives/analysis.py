@@ -202,7 +202,7 @@ class Analysis(Objective):
 
         def prox(v: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
             self.count("prox", "A", "AT")
-            return self.image(v) if self.constrained else operator.prox_l2(v, y, per_image(tau, v))
+            return self.image(v) if self.constrained else operator.prox_l2(v, y, tau)
 
         def nonsmooth(u: torch.Tensor) -> torch.Tensor:
             if self.constrained:
