@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from . import interrupts
+from .ambient import plain, undisturbed
 from .errors import ArgumentError, RecordError, UnsupportedError
 from .initialise import Start, make_start
 from .metrics import psnr
@@ -159,6 +160,7 @@ class Run:
             self._restored = False
             self._advance()
 
+    @undisturbed
     def result(self) -> Result:
         """Return the result as it stands."""
         objective = self.objective
@@ -185,10 +187,11 @@ class Run:
             record=None if self.writer is None else self.writer.path,
         )
 
+    @undisturbed
     def _make_start(self, init: str | torch.Tensor) -> Start:
         problem, prior = self.objective.problem, self.objective.prior
         if isinstance(init, torch.Tensor):
-            given = init.detach().to(problem.y)
+            given = plain(init).to(problem.y)
             if tuple(given.shape) == (len(problem), *self.objective.shape):
                 return Start(x=given, name="given image", seed=self.seed)
             if tuple(given.shape) == (len(problem), prior.n):
@@ -198,6 +201,7 @@ class Run:
             )
         return make_start(init, problem, prior, seed=self.seed)
 
+    @undisturbed
     def _begin(self) -> None:
         objective, start = self.objective, self.start
         with torch.no_grad():
@@ -231,6 +235,7 @@ class Run:
             self.writer.checkpoint(arrays, 0)
         self._begun = True
 
+    @undisturbed
     def restore(self, arrays: Arrays, trace: dict[str, list[np.ndarray]]) -> None:
         """Continue from a checkpoint: the state as `_pack` returned it and the trace up to it."""
         device = self.objective.problem.y.device
@@ -274,6 +279,7 @@ class Run:
         if self.writer is not None and self.writer.checkpoint_due:
             self.writer.checkpoint(self._pack(), self.iteration)
 
+    @undisturbed
     def _advance(self) -> None:
         began = self._clock()
         self.state = self.solver.step(self.current, self.state)
@@ -310,6 +316,7 @@ class Run:
             )
         return self.trace[column][-1]
 
+    @undisturbed
     def _ends(self, progress: Progress) -> np.ndarray:
         """Return the statuses that the criterion gives, without a convergence that cannot be one yet."""
         ends = self.criterion.check(progress)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..ambient import tensors_undisturbed
 from ..arrays import Array, is_torch, namespace
 from ..errors import ArgumentError, UnsupportedError
 from .checks import ImageScalars, check_array, check_pair
@@ -46,6 +47,7 @@ class ClosedForms:
         """Return Aᵀ f(A Aᵀ) y, differentiable on torch; views have a stabler way to it."""
         return self.adjoint(self._cogram_function(f, y))
 
+    @tensors_undisturbed
     def cogram_function(self, f: Scalar, y: Array) -> Array:
         """Return f(A Aᵀ) y for a scalar function f.
 
@@ -73,6 +75,7 @@ class ClosedForms:
         check_array(y, "y", self.codim_shape, self.n_images)
         return self._cogram_function(f, y)
 
+    @tensors_undisturbed
     def gram_function(self, f: Scalar, x: Array) -> Array:
         """Return f(AᵀA) x, from f(AᵀA) = f(0) I + Aᵀ h(AAᵀ) A with h(e) = (f(e) − f(0)) / e.
 
@@ -107,6 +110,7 @@ class ClosedForms:
         zero = xp.zeros((1,) * len(self.dim_shape), dtype=x.dtype, device=x.device)
         return f(zero) * x + self.adjoint(self._cogram_function(quotient, self.apply(x)))
 
+    @tensors_undisturbed
     def pinv(
         self, y: Array, *, rcond: float | None = None, max_iter: int = 500, tol: float | None = None
     ) -> Array:
@@ -142,6 +146,7 @@ class ClosedForms:
             raise ArgumentError("rcond", rcond, "a number in [0, 1)")
         return self._adjoint_cogram_function(self._inverse(rcond), y)
 
+    @tensors_undisturbed
     def project_nullspace(self, u: Array, *, max_iter: int = 500, tol: float | None = None) -> Array:
         """Return u − A⁺A u, the part of `u` that the measurement does not see.
 
@@ -159,6 +164,7 @@ class ClosedForms:
         """
         return u - self.pinv(self.apply(u), max_iter=max_iter, tol=tol)
 
+    @tensors_undisturbed
     def prox_l2(
         self, v: Array, y: Array, tau: Any, *, max_iter: int = 200, tol: float | None = None
     ) -> Array:
@@ -208,6 +214,7 @@ class ClosedForms:
         )
         return v + self.adjoint(t * solved)
 
+    @tensors_undisturbed
     def tikhonov(self, y: Array, alpha: Any, *, max_iter: int = 200, tol: float | None = None) -> Array:
         """Return (AᵀA + alpha I)⁻¹ Aᵀ y, the minimiser of ‖Ax − y‖² + alpha ‖x‖².
 
@@ -294,7 +301,7 @@ def _solution(result: IterativeResult, rhs: Array, what: str, tol: float | None)
 def _as_linear(forward_map: Scalar, adjoint_map: Scalar, x: Array) -> Array:
     """Give torch one linear map to differentiate instead of the steps of an iteration."""
     if is_torch(x):
-        from .autograd import linear_call
+        from .autograd import iteration_call
 
-        return linear_call(forward_map, adjoint_map, x)
+        return iteration_call(forward_map, adjoint_map, x)
     return forward_map(x)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ..ambient import undisturbed
 from ..errors import ArgumentError, UnsupportedError
 from ..fidelities import LeastSquares
 from ..flows import FlowPrior
@@ -101,6 +102,7 @@ class Analysis(Objective):
         """Return E of the image."""
         return self.prior.encode(self.image(u))
 
+    @undisturbed
     def evaluate(self, u: torch.Tensor, *, gradient: bool = True) -> Evaluation:
         """Return F without `extra`, its terms and its gradient at u."""
         if self.constrained:
