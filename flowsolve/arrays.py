@@ -51,6 +51,11 @@ def namespace(*arrays: Array, argument: str = "x") -> Any:
         known = _NAMESPACES.get(type(arrays[0]))
         if known is not None:
             return known
+    if arrays and all(map(is_torch, arrays)):
+        # Not by the search below: it is cached in a way of which torch.compile warns.
+        from array_api_compat import torch as found
+
+        return found
     try:
         found = array_api_compat.array_namespace(*arrays)
     except TypeError:
@@ -58,7 +63,7 @@ def namespace(*arrays: Array, argument: str = "x") -> Any:
         accepted = ARRAYS if len(arrays) == 1 else "arrays of one and the same library"
         raise ArgumentError(argument, given, accepted) from None
     x = arrays[0]
-    if len(arrays) == 1 and (isinstance(x, np.ndarray) or is_torch(x) or array_api_compat.is_cupy_array(x)):
+    if len(arrays) == 1 and (isinstance(x, np.ndarray) or array_api_compat.is_cupy_array(x)):
         _NAMESPACES[type(x)] = found
     return found
 
@@ -72,7 +77,9 @@ def is_torch(x: Any) -> bool:
     """Return whether `x` is a torch tensor, without importing torch."""
     known = _TORCH.get(type(x))
     if known is None:
-        known = _TORCH[type(x)] = bool(array_api_compat.is_torch_array(x))
+        # By name: torch.compile can follow that, but no look into what is imported.
+        names = [(kind.__module__, kind.__name__) for kind in type(x).__mro__]
+        known = _TORCH[type(x)] = ("torch", "Tensor") in names
     return known
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from . import baselines
+from .ambient import undisturbed
 from .errors import ArgumentError
 from .flows import FlowPrior
 from .problem import InverseProblem
@@ -77,6 +78,7 @@ registry: Registry[Initialiser] = Registry("initialiser", "flowsolve.initialiser
 register_initialiser = registry.register
 
 
+@undisturbed
 def make_start(name: str, problem: InverseProblem, prior: FlowPrior, seed: int = 0) -> Start:
     """Return the start of a name.
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from . import arrays
+from .ambient import plain, undisturbed
 from .errors import ArgumentError
 from .noise import Gaussian, NoiseModel
 from .numbers import as_real
@@ -49,6 +50,7 @@ class InverseProblem:
         If `sigma` is ``"auto"`` and nothing about the operator tells noise from image.
     """
 
+    @undisturbed
     def __init__(self, operator: LinearOperator, y: Any, *, sigma: float | str, x_true: Any = None) -> None:
         if not isinstance(operator, LinearOperator):
             raise ArgumentError("operator", type(operator).__name__, "a flowsolve LinearOperator")
@@ -79,12 +81,14 @@ class InverseProblem:
         shown = torch.as_tensor(np.asarray(support)).to(self.y.device).expand_as(self.y)
         return shown.flatten(1).sum(1)
 
+    @undisturbed
     def to(
         self, device: str | torch.device | None = None, dtype: torch.dtype | None = None
     ) -> InverseProblem:
         """Return the problem with its arrays on `device` and of `dtype`."""
         return self._with(lambda a: a.to(device=device, dtype=dtype), self.operator)
 
+    @undisturbed
     def select(self, indices: Sequence[int] | torch.Tensor) -> InverseProblem:
         """Return the problem of the images at `indices` alone."""
         index = torch.as_tensor(indices, device=self.y.device)
@@ -156,7 +160,8 @@ def check_sigma(sigma: Any) -> float:
 
 def _as_batch(argument: str, value: Any, shape: tuple[int, ...]) -> torch.Tensor:
     """Return `value` as a finite float torch tensor of shape (N, *shape)."""
-    tensor = arrays.to_torch(value)
+    # Its history is not ours to differentiate: solvers take gradients with respect to images and latents.
+    tensor = plain(arrays.to_torch(value))
     if not tensor.is_floating_point():
         raise ArgumentError(argument, f"dtype {tensor.dtype}", "float32 or float64, with images in [0, 1]")
     if tensor.ndim == len(shape):

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from . import interrupts
+from .ambient import plain, undisturbed
 from .errors import ArgumentError, RecordError, UnsupportedError
 from .initialise import Start, make_start
 from .metrics import psnr
@@ -189,6 +190,7 @@ class Run:
             self._restored = False
             self._advance()
 
+    @undisturbed
     def result(self) -> Result:
         """Return the result as it stands, which the rest of the run does not change.
 
@@ -224,10 +226,11 @@ class Run:
         x, z = self.objective.image(u).detach(), self.objective.latent(u).detach()
         return Iterate(x, z, value.copy(), iteration.copy())
 
+    @undisturbed
     def _make_start(self, init: str | torch.Tensor) -> Start:
         problem, prior = self.objective.problem, self.objective.prior
         if isinstance(init, torch.Tensor):
-            given = init.detach().to(problem.y)
+            given = plain(init).to(problem.y)
             if tuple(given.shape) == (len(problem), *self.objective.shape):
                 return Start(x=given, name="given image", seed=self.seed)
             if tuple(given.shape) == (len(problem), prior.n):
@@ -237,6 +240,7 @@ class Run:
             )
         return make_start(init, problem, prior, seed=self.seed)
 
+    @undisturbed
     def _begin(self) -> None:
         objective, start = self._counted, self.start
         with torch.no_grad():
@@ -269,6 +273,7 @@ class Run:
             self.writer.checkpoint(arrays, 0)
         self._begun = True
 
+    @undisturbed
     def restore(self, arrays: Arrays, trace: dict[str, list[np.ndarray]]) -> None:
         """Continue from a checkpoint: the state as `_pack` returned it and the trace up to it."""
         device = self.objective.problem.y.device
@@ -339,6 +344,7 @@ class Run:
         if self.writer is not None and self.writer.checkpoint_due:
             self.writer.checkpoint(self._pack(), self.iteration)
 
+    @undisturbed
     def _advance(self) -> None:
         began = self._clock()
         self.state = self.solver.step(self.current, self.state)
@@ -375,6 +381,7 @@ class Run:
             )
         return self.trace[column][-1]
 
+    @undisturbed
     def _ends(self, progress: Progress) -> np.ndarray:
         """Return the statuses that the criterion gives, without a convergence that cannot be one yet."""
         ends = self.criterion.check(progress)

@@ -8,7 +8,6 @@ A Aᵀ inverted lives in :mod:`.closedform`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,6 +20,7 @@ from .checks import as_shape, check_array
 from .closedform import ClosedForms
 from .config import decode_options
 from .iterative import power_iteration
+from .registration import key_of, registered_name
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -63,6 +63,12 @@ class LinearOperator(ClosedForms):
         self._codim_shape = as_shape(codim_shape, "codim_shape")
         self._n_images = n_images
         self._norm: tuple[float, str] | None = None
+        self._key = key_of(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a pickle or a copy, under a key of its own."""
+        self.__dict__.update(state)
+        self._key = key_of(self)
 
     # What a subclass provides -------------------------------------------------------------
 
@@ -90,7 +96,10 @@ class LinearOperator(ClosedForms):
 
     def _options(self) -> dict[str, Any]:
         """Return the constructor's arguments as JSON-able values."""
-        raise UnsupportedError(f"{type(self).__name__} cannot be described: it defines no _options()")
+        raise UnsupportedError(
+            f"{type(self).__name__} cannot be described, as a record does: it defines no _options(), which returns "
+            "the constructor's arguments"
+        )
 
     def _example(self, seed: int = 0) -> Array:
         """Return a random float64 image, or one per image, of a library the map works on."""
@@ -142,7 +151,7 @@ class LinearOperator(ClosedForms):
             If the type, dtype or shape is wrong.
         """
         check_array(x, "x", self._dim_shape, self._n_images)
-        return _call(self._apply, self._adjoint, x)
+        return _call(self, x, transposed=False)
 
     __call__ = apply
 
@@ -165,7 +174,7 @@ class LinearOperator(ClosedForms):
             If the type, dtype or shape is wrong.
         """
         check_array(y, "y", self._codim_shape, self._n_images)
-        return _call(self._adjoint, self._apply, y)
+        return _call(self, y, transposed=True)
 
     @property
     def T(self) -> LinearOperator:
@@ -239,11 +248,12 @@ class LinearOperator(ClosedForms):
 
     def config(self) -> dict[str, Any]:
         """Return a JSON-able description that :func:`from_config` turns back into an operator."""
-        from .registration import registered_name
-
         name = self.name or registered_name(type(self))
         if not name:
-            raise UnsupportedError(f"{type(self).__name__} cannot be described: it is not registered")
+            raise UnsupportedError(
+                f"{type(self).__name__} cannot be described, as a record does: it is not registered; put "
+                '@flowsolve.operators.register_operator("name") before the class, and define _options()'
+            )
         return {"name": name, **plain(self._options(), name)}
 
     @classmethod
@@ -301,15 +311,9 @@ class LinearOperator(ClosedForms):
         return f"{type(self).__name__}({self.dim_shape} -> {self.codim_shape}{per_image})"
 
 
-def _call(forward_map: Any, adjoint_map: Any, x: Array) -> Array:
-    if is_torch(x) and _rules().needs_rule(x):
-        return _rules().linear_call(forward_map, adjoint_map, x)
-    return forward_map(x)
+def _call(operator: LinearOperator, x: Array, *, transposed: bool) -> Array:
+    if is_torch(x):
+        from .autograd import operator_call
 
-
-@cache
-def _rules() -> Any:
-    """Return the module of derivatives on torch, imported once a tensor comes."""
-    from . import autograd
-
-    return autograd
+        return operator_call(operator, x, transposed)
+    return operator._adjoint(x) if transposed else operator._apply(x)

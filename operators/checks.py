@@ -142,6 +142,24 @@ def check_pair(v: Array, y: Array, ndim_v: int, ndim_y: int) -> None:
         ) from None
 
 
+def _without_ones(
+    shape: tuple[int, ...], batch: tuple[int, ...], first: Sequence[int]
+) -> tuple[int, ...] | None:
+    """Return a shape that broadcasts to the batch's, without trailing axes of length one, or None.
+
+    The numbers of axes in `first` are tried first, then the fewest.
+    """
+    trailing = next((i for i, n in enumerate(reversed(shape)) if n != 1), len(shape))
+    for count in (*(n for n in first if n <= trailing), *range(trailing + 1)):
+        left = shape[: len(shape) - count]
+        try:
+            if np.broadcast_shapes(left, batch) == batch:
+                return left
+        except ValueError:
+            continue
+    return None
+
+
 class ImageScalars:
     """A positive number, or one per image, ready to broadcast against images.
 
@@ -149,13 +167,16 @@ class ImageScalars:
     ----------
     value : float or array
         A number, or an array of the batch's shape, with or without trailing axes of
-        length one, for example ``(N,)`` or ``(N, 1, 1, 1)``.
+        length one: as many as a measurement has, as an image has, or any other number. For a
+        batch ``(N,)`` that is ``(N,)``, ``(N, 1)``, ``(N, 1, 1, 1)``, ...
     like : array
         The operand whose library, device, dtype and batch shape count.
     argument : str
         Name for the messages.
     ndim : int
         Number of axes of one image or measurement in `like`.
+    other : int, optional
+        Number of axes in the operator's other space. Default: `ndim`.
     infinite : bool, optional
         Whether the number ``inf`` is accepted.
 
@@ -166,7 +187,16 @@ class ImageScalars:
         inside a torch.func transform, are not read, since that would wait for the device.
     """
 
-    def __init__(self, value: Any, like: Array, argument: str, ndim: int, infinite: bool = False) -> None:
+    def __init__(
+        self,
+        value: Any,
+        like: Array,
+        argument: str,
+        ndim: int,
+        other: int | None = None,
+        *,
+        infinite: bool = False,
+    ) -> None:
         accepted = "a number > 0" if infinite else "a finite number > 0"
         self.value: Any
         if isinstance(value, Real):
@@ -177,15 +207,9 @@ class ImageScalars:
         if not hasattr(value, "shape"):
             raise ArgumentError(argument, type(value).__name__, accepted + ", or an array of one per image")
         array = self._move(value, like)
-        shape = tuple(array.shape)
-        if len(shape) >= ndim and all(n == 1 for n in shape[len(shape) - ndim :]):
-            shape = shape[: len(shape) - ndim]
         batch = tuple(like.shape)[: like.ndim - ndim]
-        try:
-            fits = np.broadcast_shapes(shape, batch) == batch
-        except ValueError:
-            fits = False
-        if not fits:
+        shape = _without_ones(tuple(array.shape), batch, (ndim, ndim if other is None else other))
+        if shape is None:
             raise ArgumentError(argument, f"shape {tuple(value.shape)}", f"shape {batch}, one per image")
         self.value = namespace(array).reshape(array, shape)
         self._check_values(argument)

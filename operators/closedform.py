@@ -6,9 +6,9 @@ therefore gives all of it by one hook; the others fall back on Krylov iterations
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+from ..ambient import tensors_undisturbed
 from ..arrays import Array, is_torch, namespace
 from ..errors import ArgumentError, UnsupportedError
 from .checks import ImageScalars, check_array, check_pair
@@ -20,8 +20,7 @@ from .iterative import (
     default_tolerance,
     warn_unconverged,
 )
-
-Scalar = Callable[[Array], Array]
+from .spectral import Scalar, with_axes
 
 
 class ClosedForms:
@@ -41,13 +40,14 @@ class ClosedForms:
         return False
 
     def _cogram_function(self, f: Scalar, y: Array) -> Array:
-        """Return f(A Aᵀ) y, `f` mapping an array of eigenvalues to an array like it."""
+        """Return f(A Aᵀ) y, `f` mapping eigenvalues, with the axes of a measurement, to an array like them."""
         raise NotImplementedError
 
     def _adjoint_cogram_function(self, f: Scalar, y: Array) -> Array:
         """Return Aᵀ f(A Aᵀ) y, differentiable on torch; views have a stabler way to it."""
         return self.adjoint(self._cogram_function(f, y))
 
+    @tensors_undisturbed
     def cogram_function(self, f: Scalar, y: Array) -> Array:
         """Return f(A Aᵀ) y for a scalar function f.
 
@@ -55,8 +55,9 @@ class ClosedForms:
         ----------
         f : callable
             Maps an array of eigenvalues of A Aᵀ, each >= 0, to an array in the same
-            library. What it returns may have more leading axes, so that it can hold one
-            function per image.
+            library. Whatever the operator is made of, they come with as many axes as a
+            measurement has, after those of the batch, if any. What it returns may have more
+            leading axes, so that it can hold one function per image.
         y : array
             Measurements, shape ``(..., *codim_shape)``.
 
@@ -74,6 +75,7 @@ class ClosedForms:
         check_array(y, "y", self.codim_shape, self.n_images)
         return self._cogram_function(f, y)
 
+    @tensors_undisturbed
     def gram_function(self, f: Scalar, x: Array) -> Array:
         """Return f(AᵀA) x, from f(AᵀA) = f(0) I + Aᵀ h(AAᵀ) A with h(e) = (f(e) − f(0)) / e.
 
@@ -82,7 +84,7 @@ class ClosedForms:
         Parameters
         ----------
         f : callable
-            As for :meth:`cogram_function`.
+            As for :meth:`cogram_function`, with as many axes as an image has.
         x : array
             Images, shape ``(..., *dim_shape)``.
 
@@ -99,13 +101,16 @@ class ClosedForms:
         self._need_closed_form()
         xp = check_array(x, "x", self.dim_shape, self.n_images)
 
+        shown = with_axes(f, len(self.codim_shape), len(self.dim_shape))
+
         def quotient(e: Array) -> Array:
             positive = e > 0
-            return (f(e) - f(xp.zeros_like(e))) / xp.where(positive, e, xp.ones_like(e))
+            return (shown(e) - shown(xp.zeros_like(e))) / xp.where(positive, e, xp.ones_like(e))
 
         zero = xp.zeros((1,) * len(self.dim_shape), dtype=x.dtype, device=x.device)
         return f(zero) * x + self.adjoint(self._cogram_function(quotient, self.apply(x)))
 
+    @tensors_undisturbed
     def pinv(
         self, y: Array, *, rcond: float | None = None, max_iter: int = 500, tol: float | None = None
     ) -> Array:
@@ -141,6 +146,7 @@ class ClosedForms:
             raise ArgumentError("rcond", rcond, "a number in [0, 1)")
         return self._adjoint_cogram_function(self._inverse(rcond), y)
 
+    @tensors_undisturbed
     def project_nullspace(self, u: Array, *, max_iter: int = 500, tol: float | None = None) -> Array:
         """Return u − A⁺A u, the part of `u` that the measurement does not see.
 
@@ -158,6 +164,7 @@ class ClosedForms:
         """
         return u - self.pinv(self.apply(u), max_iter=max_iter, tol=tol)
 
+    @tensors_undisturbed
     def prox_l2(
         self, v: Array, y: Array, tau: Any, *, max_iter: int = 200, tol: float | None = None
     ) -> Array:
@@ -173,7 +180,8 @@ class ClosedForms:
         y : array
             Measurements, shape ``(..., *codim_shape)``, library and dtype of `v`.
         tau : float or array
-            Step > 0, or one per image, shape ``(N,)`` or ``(N, 1, 1, 1)``. The number
+            Step > 0, or one per image, shape ``(N,)``, or with trailing axes of length one,
+            such as ``(N, 1, 1, 1)``, however many axes the operator's spaces have. The number
             ``inf`` gives the projection of `v` onto the solutions of Ax = y.
         max_iter, tol : int, float, optional
             Limits of the iteration, where there is no closed form; a
@@ -194,10 +202,11 @@ class ClosedForms:
         check_array(y, "y", self.codim_shape, self.n_images)
         check_pair(v, y, len(self.dim_shape), len(self.codim_shape))
         residual = y - self.apply(v)
-        step = ImageScalars(tau, residual, "tau", len(self.codim_shape), infinite=True)
+        axes = (len(self.codim_shape), len(self.dim_shape))
+        step = ImageScalars(tau, residual, "tau", *axes, infinite=True)
         if step.is_infinite:
             return v + self.pinv(residual, max_iter=max_iter, tol=tol)
-        t = step.over(len(self.codim_shape))
+        t = step.over(axes[0])
         if self.has_closed_form:
             return v + self._adjoint_cogram_function(lambda e: t / (1 + t * e), residual)
         solved = self._solve(
@@ -205,6 +214,7 @@ class ClosedForms:
         )
         return v + self.adjoint(t * solved)
 
+    @tensors_undisturbed
     def tikhonov(self, y: Array, alpha: Any, *, max_iter: int = 200, tol: float | None = None) -> Array:
         """Return (AᵀA + alpha I)⁻¹ Aᵀ y, the minimiser of ‖Ax − y‖² + alpha ‖x‖².
 
@@ -213,7 +223,7 @@ class ClosedForms:
         y : array
             Measurements, shape ``(..., *codim_shape)``.
         alpha : float or array
-            Weight > 0, or one per image, shape ``(N,)`` or ``(N, 1, 1, 1)``.
+            Weight > 0, or one per image, as `tau` of :meth:`prox_l2`.
         max_iter, tol : int, float, optional
             As for :meth:`prox_l2`.
 
@@ -228,7 +238,8 @@ class ClosedForms:
             If an argument is not acceptable.
         """
         check_array(y, "y", self.codim_shape, self.n_images)
-        a = ImageScalars(alpha, y, "alpha", len(self.codim_shape)).over(len(self.codim_shape))
+        axes = (len(self.codim_shape), len(self.dim_shape))
+        a = ImageScalars(alpha, y, "alpha", *axes).over(axes[0])
         if self.has_closed_form:
             return self._adjoint_cogram_function(lambda e: 1 / (e + a), y)
         solved = self._solve(lambda s: a * s + self._apply(self._adjoint(s)), y, "tikhonov", max_iter, tol)
@@ -290,7 +301,7 @@ def _solution(result: IterativeResult, rhs: Array, what: str, tol: float | None)
 def _as_linear(forward_map: Scalar, adjoint_map: Scalar, x: Array) -> Array:
     """Give torch one linear map to differentiate instead of the steps of an iteration."""
     if is_torch(x):
-        from .autograd import linear_call
+        from .autograd import iteration_call
 
-        return linear_call(forward_map, adjoint_map, x)
+        return iteration_call(forward_map, adjoint_map, x)
     return forward_map(x)

@@ -8,6 +8,7 @@ from ..arrays import Array
 from .base import LinearOperator
 from .config import from_config
 from .registration import register_composite
+from .spectral import with_axes
 
 
 class _View(LinearOperator):
@@ -58,7 +59,9 @@ class Adjoint(_View):
 
     def _adjoint_cogram_function(self, f: Any, y: Array) -> Array:
         # A f(AᵀA) = f(AAᵀ) A, which does not go through f(0) as a function of AᵀA does.
-        return self.operator._cogram_function(f, self.operator.apply(y))
+        inner = self.operator
+        shown = with_axes(f, len(inner.codim_shape), len(inner.dim_shape))
+        return inner._cogram_function(shown, inner.apply(y))
 
     def _lipschitz(self) -> tuple[float, str]:
         return self.operator.lipschitz, self.operator.lipschitz_kind
@@ -93,8 +96,9 @@ class Gram(_View):
 
     def _adjoint_cogram_function(self, f: Any, y: Array) -> Array:
         # With G = AᵀA: G f(G²) = Aᵀ f((AAᵀ)²) A.
-        squared = self.operator.apply(y)
-        return self.operator._adjoint_cogram_function(lambda e: f(e * e), squared)
+        inner = self.operator
+        shown = with_axes(f, len(inner.codim_shape), len(inner.dim_shape))
+        return inner._adjoint_cogram_function(lambda e: shown(e * e), inner.apply(y))
 
     def _lipschitz(self) -> tuple[float, str]:
         return self.operator.lipschitz**2, self.operator.lipschitz_kind

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..ambient import undisturbed
 from ..errors import ArgumentError
 from .choices import checked_phi
 from .energies import latent_energy
@@ -29,6 +30,7 @@ _FORWARD_MODE = threading.RLock()
 """Torch has one stack of forward-mode levels for all threads: passes in two of them end each other's."""
 
 
+@undisturbed
 def jvp(function: Callable[[Tensor], Any], point: Tensor, tangent: Tensor) -> tuple[Any, Any]:
     """Return a map's value and J v, in one forward-mode pass.
 
@@ -59,6 +61,7 @@ def jvp(function: Callable[[Tensor], Any], point: Tensor, tangent: Tensor) -> tu
     return value, product
 
 
+@undisturbed
 def vjp(function: Callable[[Tensor], Any], point: Tensor, cotangent: Any) -> tuple[Any, Tensor]:
     """Return a map's value and J^T w, in one pass there and back.
 
@@ -139,6 +142,7 @@ class Energy:
         self.prior.split_latent(point)
         return latent_energy(point, self.phi, self.prior.latent_sizes).to(point.dtype)
 
+    @undisturbed
     def value_and_grad(self, point: Tensor) -> tuple[Tensor, Tensor]:
         """Return the energies (...) and the gradient of each, of the point's shape."""
         value, pull = _pullback(self.value, point)
@@ -148,6 +152,7 @@ class Energy:
         """Return the gradient, of the point's shape."""
         return self.value_and_grad(point)[1]
 
+    @undisturbed
     def hessian_vector(self, point: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradient and the exact product of the Hessian with a vector.
 
@@ -171,6 +176,7 @@ class Energy:
         """
         return jvp(self.grad, point, _vector(v, point))
 
+    @undisturbed
     def gauss_newton_vector(self, point: Tensor, v: Tensor) -> Tensor:
         """Return the product of the Gauss-Newton matrix J^T G J with a vector.
 

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from ..ambient import undisturbed
 from ..errors import ArgumentError
 from ..operators.autograd import linear_call
 from .memory import recording
@@ -56,6 +57,7 @@ class Linearized:
     :func:`~flowsolve.flows.derivatives.vjp` can.
     """
 
+    @undisturbed
     def __init__(self, function: Callable[[Tensor], Outputs], point: Tensor) -> None:
         if not (isinstance(point, Tensor) and point.is_floating_point()):
             given = point.dtype if isinstance(point, Tensor) else type(point).__name__
@@ -68,6 +70,7 @@ class Linearized:
         detached = tuple(output.detach() for output in self._outputs)
         self.value: Any = detached[0] if self._single else detached
 
+    @undisturbed
     def vjp(self, cotangent: Tensor | tuple[Tensor | None, ...]) -> Tensor:
         """Return J^T w.
 
@@ -94,6 +97,7 @@ class Linearized:
                 require_like("cotangent", given, output)
         return self._pull(cotangents, create_graph=False)
 
+    @undisturbed
     def jvp(self, tangent: Tensor) -> Any:
         """Return J v.
 

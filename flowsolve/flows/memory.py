@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from ..ambient import undisturbed
 from .passes import Tape
 
 if TYPE_CHECKING:
@@ -221,6 +222,7 @@ class _Pass(torch.autograd.Function):
         return tuple(outputs)
 
     @staticmethod
+    @undisturbed
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
         saved = list(ctx.saved_tensors)
         inputs, tape = saved[: ctx.n_inputs], Tape()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ..ambient import undisturbed
 from .choices import checked_device, checked_dtype
 from .glow import Glow
 from .inference import FrozenGlow
@@ -44,6 +45,7 @@ class Placed:
         the prior move by more. Fit for the way to an optimum, not for its last digits.
     """
 
+    @undisturbed
     def __init__(
         self,
         glow: Glow,
@@ -88,6 +90,7 @@ class Placed:
         """How well gradients with ``memory="invertible"`` computed activations back."""
         return self._flow.reconstruction
 
+    @undisturbed
     def to(
         self,
         device: str | torch.device | None = None,

@@ -14,6 +14,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
+from ..ambient import undisturbed
 from ..errors import ArgumentError
 from .checkpoints import PriorCard, serialise
 from .choices import PHIS as PHIS
@@ -172,6 +173,7 @@ class FlowPrior(Placed):
     @overload
     def encode(self, x: Tensor, log_det: Literal[True]) -> tuple[Tensor, Tensor]: ...
 
+    @undisturbed
     def encode(self, x: Tensor, log_det: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         """Return the standardised latents of images.
 
@@ -206,6 +208,7 @@ class FlowPrior(Placed):
     @overload
     def decode(self, z: Tensor, log_det: Literal[True]) -> tuple[Tensor, Tensor]: ...
 
+    @undisturbed
     def decode(self, z: Tensor, log_det: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         """Return the images of latents: the exact inverse of :meth:`encode`.
 
@@ -260,6 +263,7 @@ class FlowPrior(Placed):
         parts = z.split(self.latent_sizes, -1)
         return [part.reshape(*batch, *shape) for part, shape in zip(parts, self.latent_shapes, strict=True)]
 
+    @undisturbed
     def log_prob(self, x: Tensor) -> Tensor:
         """Return the natural log-density (...) of images (..., C, H, W) in [0, 1]."""
         z, log_det = self.encode(x, log_det=True)
@@ -296,6 +300,7 @@ class FlowPrior(Placed):
         with torch.no_grad():
             return self.decode(z.to(self.device, self.dtype))
 
+    @undisturbed
     def energy(self, x: Tensor, phi: str = "nll") -> Tensor:
         """Return the energy phi(x) of images.
 
@@ -324,6 +329,7 @@ class FlowPrior(Placed):
         z, log_det = self.encode(x, log_det=True)
         return z.square().sum(-1) - 2 * log_det
 
+    @undisturbed
     def latent_energy(self, z: Tensor, phi: str = "nll") -> tuple[Tensor, Tensor]:
         """Return the images of latents and their energies, in one pass of the decoder.
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..ambient import undisturbed
 from ..errors import ArgumentError, UnsupportedError
 from ..fidelities import LeastSquares
 from ..flows import FlowPrior
@@ -107,6 +108,7 @@ class Analysis(Objective):
         """Return E of the image."""
         return self.prior.encode(self.image(u))
 
+    @undisturbed
     def evaluate(self, u: torch.Tensor, *, gradient: bool = True) -> Evaluation:
         """Return F without `extra`, its terms and its gradient at u."""
         if self.constrained:
@@ -225,7 +227,7 @@ class Analysis(Objective):
 
         def prox(v: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
             self.count("prox", "A", "AT")
-            return self.image(v) if self.constrained else operator.prox_l2(v, y, per_image(tau, v))
+            return self.image(v) if self.constrained else operator.prox_l2(v, y, tau)
 
         def nonsmooth(u: torch.Tensor) -> torch.Tensor:
             if self.constrained:

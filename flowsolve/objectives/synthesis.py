@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ..ambient import undisturbed
 from ..errors import UnsupportedError
 from ..fidelities import LeastSquares
 from ..flows import FlowPrior
@@ -91,6 +92,7 @@ class Synthesis(Objective):
         """Return u."""
         return u
 
+    @undisturbed
     def evaluate(self, u: torch.Tensor, *, gradient: bool = True) -> Evaluation:
         """Return F, its terms and its gradient at the latent u."""
         self.count("evaluations")
