@@ -122,7 +122,7 @@ class Layout:
         for name in sorted((names | {*COLUMNS, "evaluations"}) - {"image", "iteration"}):
             kind = "f" if name in COLUMNS else "fiub"
             column = self._need(f"trace/{name}", kind, (n, None))
-            if column.shape[1] < len(iteration):
+            if refreshed(column, len(iteration)).shape[1] < len(iteration):
                 raise self._error(f"trace/{name} has {column.shape[1]} of {len(iteration)} iterations")
             if column.dtype.kind in "iu" and column.size:
                 counts = column[()]
@@ -255,6 +255,13 @@ class Layout:
 
     def _error(self, text: str) -> RecordError:
         return RecordError(f"record: {self.path}: {text}")
+
+
+def refreshed(column: h5py.Dataset, length: int) -> h5py.Dataset:
+    """Return a column of the trace as it is now, where it was opened before a writer made the axis longer."""
+    if column.shape[1] < length:
+        column.refresh()
+    return column
 
 
 def nbytes(item: h5py.Dataset) -> int:

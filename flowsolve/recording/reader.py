@@ -18,7 +18,7 @@ from ..tally import with_all_counts
 from .baselines import BASELINES
 from .checkpoint import Arrays, Slots
 from .earlier import EarlierStages, read_earlier
-from .layout import Layout, check_attributes, read_attribute
+from .layout import Layout, check_attributes, read_attribute, refreshed
 from .model import check_config, parse_config, parse_outcome
 from .parts import process_is_gone
 from .schema import OUTCOME, SIGNATURE, SUPERBLOCK, check_schema, migrate, superblock
@@ -300,7 +300,8 @@ def _read_trace(group: h5py.Group) -> dict[str, np.ndarray]:
     names = [name for name in group if name not in ("iteration", "image")]
     columns = {name: group[name] for name in names if isinstance(group[name], h5py.Dataset)}
     # A writer may be ahead in some columns: the axis says how many iterations are complete.
-    trace = {name: data[:, : len(iteration)].T for name, data in columns.items()}
+    complete = len(iteration)
+    trace = {name: refreshed(data, complete)[:, :complete].T for name, data in columns.items()}
     return {"iteration": iteration, **with_all_counts(trace)}
 
 
