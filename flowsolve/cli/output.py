@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError
+from ..files import read_text, target, write_atomically
 
 RECORD, FIGURE, SUMMARY, IMAGES = "run.h5", "figure.png", "summary.json", "restored"
 
@@ -67,6 +68,8 @@ class OutputFolder:
         if present and not force:
             given = f"{self.path}, which has a run in it ({', '.join(present)})"
             raise ArgumentError("out", given, "a folder without a run, or --force to replace the run")
+        for file in (self.record, self.figure, self.summary):
+            target(file, "out")
 
     def begin(self) -> None:
         """Make the folder, find out whether it can be written to, and remove the files of an earlier run.
@@ -81,7 +84,9 @@ class OutputFolder:
             with tempfile.TemporaryFile(dir=self.path):
                 pass
             for old in self._written_before():
-                old.unlink(missing_ok=True)
+                # A link, or what is no regular file, was put there by somebody else: it stays.
+                if old.is_file() and not old.is_symlink():
+                    old.unlink()
         except OSError as error:
             given = f"{self.path} ({error.strerror or error})"
             raise ArgumentError("out", given, "a folder that can be written to") from None
@@ -90,12 +95,12 @@ class OutputFolder:
         """Write the summary with the names of the run's files in it."""
         names = [file.relative_to(self.path).as_posix() for file in files]
         text = json.dumps({**summary, "files": names}, indent=2, allow_nan=False)
-        self.summary.write_text(text + "\n", encoding="utf-8")
+        write_atomically(self.summary, f"{text}\n".encode(), "out")
 
     def _written_before(self) -> list[Path]:
         """Return the files of the earlier run, as its summary lists them."""
         try:
-            names = json.loads(self.summary.read_text(encoding="utf-8"))["files"]
+            names = json.loads(read_text(self.summary))["files"]
         except (OSError, ValueError, KeyError, TypeError):
             return []
         # A summary is a file like any other: what it lists is removed only where a run writes.

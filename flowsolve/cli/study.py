@@ -38,7 +38,7 @@ def new(
         raise ArgumentError("path", f"{path}, which exists", "a new file, or --force to replace it")
     if not path.parent.is_dir():
         raise ArgumentError("path", f"{path}, whose folder does not exist", "a file in a folder that exists")
-    write_atomically(path, TEMPLATE.encode())
+    write_atomically(path, TEMPLATE.encode(), "path")
     console().print(f"written to {path}; next: flowsolve study plan {path}", soft_wrap=True)
 
 

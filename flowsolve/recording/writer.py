@@ -24,6 +24,7 @@ import torch
 
 from .. import __version__
 from ..errors import ArgumentError, RecordError
+from ..files import target
 from ..objectives.base import Objective
 from ..result import Iterate, Result
 from ..tally import with_all_counts
@@ -84,6 +85,7 @@ class RunWriter:
             raise ArgumentError(
                 "record", f"{self.path}, which exists", "a new file, or force=True to replace it"
             )
+        self.path = target(self.path, "record")
         if snapshot_every is not None and snapshot_every < 1:
             raise ArgumentError("snapshot_every", snapshot_every, "an integer >= 1")
         for name, value in (("flush_seconds", flush_seconds), ("checkpoint_seconds", checkpoint_seconds)):
@@ -99,6 +101,9 @@ class RunWriter:
         self._slots: Slots | None = None
         self._superblock = b""
         self._part = self.path.with_name(f".{self.path.name}.part")
+        if self._part.is_symlink():
+            raise ArgumentError("record", f"{self._part}, a link", "a folder without this name")
+        target(self._part, "record")
         try:
             # Layout v110 is the oldest that allows readers while it is written.
             self._file = h5py.File(self._part, "w", libver=("v110", "v110"))
