@@ -7,13 +7,14 @@ The names of the files a run wrote are kept in its ``summary.json``, so that a l
 from __future__ import annotations
 
 import json
-import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError
 from ..files import read_text, target, write_atomically
+from ..names import safe_name
 
 RECORD, FIGURE, SUMMARY, IMAGES = "run.h5", "figure.png", "summary.json", "restored"
 
@@ -46,8 +47,8 @@ class OutputFolder:
         return self.path / SUMMARY
 
     def image(self, name: str) -> Path:
-        """Return the file of a restored image, the name freed of what file names should not have."""
-        return self.path / IMAGES / (re.sub(r"[^\w.\- ]", "_", name) + ".png")
+        """Return the file of a restored image; names of an `ImageSet` give files that differ."""
+        return self.path / IMAGES / f"{safe_name(name)}.png"
 
     def check(self, *, force: bool) -> None:
         """Refuse a folder that is a file, or has a run in it that must not be replaced.
@@ -70,6 +71,17 @@ class OutputFolder:
             raise ArgumentError("out", given, "a folder without a run, or --force to replace the run")
         for file in (self.record, self.figure, self.summary):
             target(file, "out")
+
+    def check_images(self, names: Sequence[str]) -> None:
+        """Refuse a folder in which a restored image would replace what is no regular file.
+
+        Raises
+        ------
+        ArgumentError
+            If there is such a name; nothing has been changed.
+        """
+        for name in names:
+            target(self.image(name), "out")
 
     def begin(self) -> None:
         """Make the folder, find out whether it can be written to, and remove the files of an earlier run.
