@@ -67,7 +67,7 @@ def test_output_that_is_no_utf_8_ends_in_no_traceback(encoding, tiny_prior, prob
 def test_paths_with_brackets_are_shown_as_they_are(name, tiny_prior, problem, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
-    os.mkdir(name)
+    os.makedirs(name)
     path = f"{name}/run.h5"
     fs.solve(fs.Analysis(problem, tiny_prior), "adam", max_iter=2, record=path)
     figure = f"{name}/figure.png"
