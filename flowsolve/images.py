@@ -1,12 +1,13 @@
 """Images in and out: files, folders and zips to float arrays in [0, 1], and back to PNG.
 
 Zip entries are decoded from memory and never written to disk. Every refusal names the file,
-because a folder of five thousand photographs has one that is different.
+because a folder of five thousand photographs has one that is different. Only regular files are opened.
 """
 
 from __future__ import annotations
 
 import io
+import logging
 import os
 import zipfile
 from collections.abc import Callable, Sequence
@@ -15,17 +16,25 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from .decoding import SUFFIXES, Decoded, decode_image
 from .errors import ArgumentError
+from .files import kind, read_regular, write_atomically
+from .names import file_names
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-"""Suffixes of the image files that are looked for, in any case."""
-
-ACCEPTED = "PNG, JPEG, WebP or .npy files, folders or zips of them"
+ACCEPTED = "PNG, JPEG, WebP, TIFF, BMP or .npy files, folders or zips of them"
 
 MAX_BYTES = 2**29
-"""Largest zip entry that is read; protects from archives made to fill the memory."""
+"""Largest file or zip entry that is read; protects from archives made to fill the memory."""
+
+SCALES = ("normalise", "as-is")
+"""What can be done to a blur kernel whose sum is not 1."""
+
+LUMA = (0.299, 0.587, 0.114)
+"""How bright red, green and blue are in a grey image (ITU-R BT.601)."""
+
+_log = logging.getLogger("flowsolve")
 
 
 class ImageSet(NamedTuple):
@@ -36,7 +45,7 @@ class ImageSet(NamedTuple):
     x : numpy.ndarray, shape (N, 3, H, W), float32
         The images.
     names : list of str
-        A name for each, without folder and suffix; no two are equal.
+        A name for each, without folder and suffix, that a file can have; no two are equal.
     """
 
     x: np.ndarray
@@ -82,13 +91,13 @@ def find_images(paths: Sequence[str | os.PathLike[str]], argument: str = "images
     for path in map(Path, paths):
         if path.is_dir():
             files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-            found = [Source(str(p), p.suffix.lower(), p.read_bytes) for p in files if not _hidden(p.name)]
+            found = [file_source(p) for p in files if not hidden(p.name)]
         elif not path.is_file():
-            raise ArgumentError(argument, f"{path}, which does not exist", ACCEPTED)
+            raise missing(path, argument, ACCEPTED)
         elif path.suffix.lower() == ".zip":
             found = _zip_entries(path, argument)
         elif path.suffix.lower() in (*SUFFIXES, ".npy"):
-            found = [Source(str(path), path.suffix.lower(), path.read_bytes)]
+            found = [file_source(path)]
         else:
             raise ArgumentError(argument, path, ACCEPTED)
         if not found:
@@ -110,9 +119,9 @@ def read_images(
     """Read images as float32 RGB in [0, 1].
 
     Grey images become RGB with three equal channels; transparent ones are laid on white; of an
-    animation the first frame is taken; the EXIF orientation is applied. Grey PNGs of 16 bits keep
-    their depth (Pillow reads colour of 16 bits as 8). A ``.npy`` file holds one image (3, H, W) or
-    several (N, 3, H, W), float, or uint8 from 0 to 255.
+    animation the first frame is taken; the EXIF orientation is applied. PNGs of 16 bits keep their
+    depth. A ``.npy`` file holds one image (3, H, W) or several (N, 3, H, W), float, or uint8 from 0
+    to 255.
 
     Parameters
     ----------
@@ -154,7 +163,7 @@ def read_images(
         images.extend(stack)
         names.extend(stems)
     x = np.stack(images[:limit])
-    return ImageSet(x, _distinct(names[:limit]))
+    return ImageSet(x, file_names(names[:limit]))
 
 
 def decode(source: Source, clean: bool = True, argument: str = "images") -> np.ndarray:
@@ -190,10 +199,7 @@ def decode(source: Source, clean: bool = True, argument: str = "images") -> np.n
             given = f"{source.label} with values from {array.min():g} to {array.max():g}"
             raise ArgumentError(argument, given, "values in [0, 1]")
         return array.astype(np.float32)
-    image = open_image(source, argument)
-    pixels = np.asarray(image, dtype=np.float32)
-    if image.mode in ("RGB", "L"):
-        pixels = pixels / np.float32(255)
+    pixels = open_image(source, argument).on_white()
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]
@@ -205,14 +211,26 @@ def write_png(path: str | os.PathLike[str], x: np.ndarray) -> None:
     Parameters
     ----------
     path : path
-        File to write; replaced if it exists.
+        File to write, in one step; replaced if it exists.
     x : numpy.ndarray, shape (3, H, W) or (1, H, W) or (H, W)
         Image; values outside [0, 1] are clipped.
+
+    Raises
+    ------
+    ArgumentError
+        If there is something that is no regular file.
     """
+    write_atomically(path, encode_png(x))
+
+
+def encode_png(x: np.ndarray) -> bytes:
+    """Return one image as the bytes of a PNG file; as for `write_png`."""
     pixels = np.rint(np.clip(np.asarray(x, dtype=np.float64), 0, 1) * 255).astype(np.uint8)
     if pixels.ndim == 3:
         pixels = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
-    Image.fromarray(pixels).save(path, format="PNG")
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def read_mask(path: str | os.PathLike[str], argument: str = "mask") -> np.ndarray:
@@ -237,31 +255,80 @@ def read_mask(path: str | os.PathLike[str], argument: str = "mask") -> np.ndarra
     return array / 255 if array.size and array.max() == 255 else array
 
 
-def read_kernel(path: str | os.PathLike[str], argument: str = "kernel") -> np.ndarray:
+def read_kernel(
+    path: str | os.PathLike[str], argument: str = "kernel", scale: str | None = None
+) -> np.ndarray:
     """Read a blur kernel.
 
     Parameters
     ----------
     path : path
         An image, whose grey values are divided by their sum; or a ``.npy`` file of shape (h, w) or
-        (C, h, w), taken as it is.
+        (C, h, w). A kernel there that sums to 1 within 1 % is divided by its sum.
     argument : str
         Name of the argument, for messages.
+    scale : {"normalise", "as-is"}, optional
+        What to do with any other ``.npy`` kernel: divide each channel by its sum, or take it as it is,
+        with the gain that it has. What was done is said through the logger ``flowsolve``.
 
     Returns
     -------
     numpy.ndarray, float64
+
+    Raises
+    ------
+    ArgumentError
+        If it cannot be read, or does not sum to 1 and `scale` does not say what to do.
     """
+    if scale is not None and scale not in SCALES:
+        raise ArgumentError("kernel-scale", repr(scale), " or ".join(SCALES))
     array = _read_single(path, argument)
     if array is not None:
-        return array
+        return _scaled(array, path, argument, scale)
+    if scale == "as-is":
+        raise ArgumentError("kernel-scale", f"as-is for the image {path}", "normalise, or a .npy file")
     grey = _grey(path, argument)
     if not grey.any():
         raise ArgumentError(argument, f"{path}, which is black", "a kernel with an entry that is not 0")
     return grey / grey.sum()
 
 
-def _hidden(name: str) -> bool:
+def _scaled(kernel: np.ndarray, path: str | os.PathLike[str], argument: str, scale: str | None) -> np.ndarray:
+    """Return a kernel divided by its sum or not, having said which where it makes a difference."""
+    if kernel.ndim < 2 or 0 in kernel.shape:
+        # The blur says what shapes it takes.
+        return kernel
+    sums = kernel.sum((-2, -1), keepdims=True)
+    said = ", ".join(f"{total:.6g}" for total in sums.ravel())
+    if np.allclose(sums, 1, rtol=0, atol=1e-6):
+        return kernel
+    if scale == "as-is":
+        _log.warning("Kernel %s, of sum %s, taken as it is.", path, said)
+        return kernel
+    if scale is None and (np.abs(sums - 1) > 0.01).any():
+        given = f"{path}, which sums to {said}"
+        choice = "--kernel-scale normalise (divide by the sum) or as-is (a gain)"
+        accepted = f"a kernel of sum 1; on the command line also {choice}"
+        raise ArgumentError(argument, given, accepted)
+    if (sums <= 0).any():
+        raise ArgumentError(argument, f"{path}, which sums to {said}", "a sum > 0, or --kernel-scale as-is")
+    _log.warning("Kernel %s, of sum %s, divided by its sum.", path, said)
+    return kernel / sums
+
+
+def file_source(path: Path) -> Source:
+    """Return a file on disk as something to be opened later."""
+    return Source(str(path), path.suffix.lower(), lambda: read_regular(path, MAX_BYTES))
+
+
+def missing(path: Path, argument: str, accepted: str) -> ArgumentError:
+    """Return the error for a path that is no regular file."""
+    reason = f"which is {kind(path)}" if path.exists() else "which does not exist"
+    return ArgumentError(argument, f"{path}, {reason}", accepted)
+
+
+def hidden(name: str) -> bool:
+    """Return whether an operating system has hidden a file of this name in a folder or zip."""
     return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
 
 
@@ -284,48 +351,44 @@ def _zip_entries(path: Path, argument: str) -> list[Source]:
     sources = []
     for info in infos:
         suffix = PurePosixPath(info.filename).suffix.lower()
-        if not info.is_dir() and suffix in SUFFIXES and not _hidden(info.filename):
+        if not info.is_dir() and suffix in SUFFIXES and not hidden(info.filename):
             sources.append(Source(f"{path}/{info.filename}", suffix, reader(info)))
     return sources
 
 
-def open_image(source: Source, argument: str) -> Image.Image:
-    """Return an image of mode RGB or L (0 to 255), or F (0 to 1, from 16 bits)."""
+def open_image(source: Source, argument: str) -> Decoded:
+    """Return the pixels of an image file.
+
+    Raises
+    ------
+    ArgumentError
+        If it cannot be read as an image.
+    """
     try:
-        with Image.open(io.BytesIO(source.read())) as opened:
-            opened.load()
-            image = ImageOps.exif_transpose(opened)
-    except UnidentifiedImageError:
-        raise ArgumentError(argument, f"{source.label}, which is not an image", ACCEPTED) from None
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        EOFError,
-        RuntimeError,
-        NotImplementedError,
-        zipfile.BadZipFile,
-        Image.DecompressionBombError,
-    ) as error:
-        given = f"{source.label}, which cannot be decoded ({error})"
-        raise ArgumentError(argument, given, ACCEPTED) from None
-    if image.mode.startswith("I"):
-        return Image.fromarray(np.asarray(image, dtype=np.float32) / np.float32(65535))
-    if image.mode in ("1", "L"):
-        return image.convert("L")
-    if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+        return decode_image(read_source(source, argument))
+    except ValueError as error:
+        if isinstance(error, ArgumentError):
+            raise
+        raise ArgumentError(argument, f"{source.label}, {error}", ACCEPTED) from None
+
+
+def read_source(source: Source, argument: str) -> bytes:
+    """Return the bytes of a file, or say why it cannot be read."""
+    try:
+        return source.read()
+    except Exception as error:  # damaged zips raise almost anything
+        reason = getattr(error, "strerror", None) or error
+        raise ArgumentError(argument, f"{source.label}, which cannot be read ({reason})", ACCEPTED) from None
 
 
 def _load_npy(source: Source, argument: str) -> np.ndarray:
     """Return the array of a file, which is real and finite."""
     accepted = "a .npy file of finite numbers"
+    data = read_source(source, argument)
     try:
-        array = np.load(io.BytesIO(source.read()), allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        given = f"{source.label}, which cannot be read ({error})"
+        array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    except Exception as error:  # damaged headers raise almost anything, sizes made up MemoryError
+        given = f"{source.label}, which cannot be read ({str(error) or type(error).__name__})"
         raise ArgumentError(argument, given, accepted) from None
     if array.dtype.kind not in "fuib":
         raise ArgumentError(argument, f"{source.label} of dtype {array.dtype}", accepted)
@@ -339,20 +402,22 @@ def _read_single(path: str | os.PathLike[str], argument: str) -> np.ndarray | No
     path = Path(path)
     accepted = "one image or .npy file"
     if not path.is_file():
-        raise ArgumentError(argument, f"{path}, which is no file", accepted)
+        raise missing(path, argument, accepted)
     if path.suffix.lower() != ".npy":
         if path.suffix.lower() not in SUFFIXES:
             raise ArgumentError(argument, path, accepted)
         return None
-    return _load_npy(Source(str(path), ".npy", path.read_bytes), argument).astype(np.float64)
+    return _load_npy(file_source(path), argument).astype(np.float64)
 
 
 def _grey(path: str | os.PathLike[str], argument: str) -> np.ndarray:
-    path = Path(path)
-    image = open_image(Source(str(path), path.suffix.lower(), path.read_bytes), argument)
-    if image.mode == "F":
-        return np.asarray(image, dtype=np.float64)
-    return np.asarray(image.convert("L"), dtype=np.float64) / 255
+    """Return an image's grey values; transparency has no meaning in masks and kernels."""
+    image = open_image(file_source(Path(path)), argument)
+    if image.alpha is not None:
+        given = f"{path}, which has transparent pixels"
+        raise ArgumentError(argument, given, "an image without transparency")
+    grey = image.colour.astype(np.float64)
+    return grey if grey.ndim == 2 else grey @ LUMA
 
 
 def _describe(source: Source, stack: np.ndarray) -> str:
@@ -365,16 +430,3 @@ def _check_size(stack: np.ndarray, source: Source, size: tuple[int, int] | None,
     if size is not None and (height, width) != tuple(size):
         accepted = f"images of {size[1]}x{size[0]} pixels (width x height)"
         raise ArgumentError(argument, _describe(source, stack), accepted)
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """Return the names, numbered where one comes again: files of two folders may be called alike."""
-    taken: set[str] = set()
-    result = []
-    for name in names:
-        unique, number = name, 2
-        while unique.lower() in taken:
-            unique, number = f"{name}-{number}", number + 1
-        taken.add(unique.lower())
-        result.append(unique)
-    return result

@@ -1,4 +1,6 @@
 import io
+import logging
+import os
 import zipfile
 
 import numpy as np
@@ -152,7 +154,7 @@ def test_masks_and_kernels(tmp_path):
     np.testing.assert_array_equal(read_mask(tmp_path / "m.npy"), mask)
     kernel = np.arange(6.0).reshape(2, 3)
     np.save(tmp_path / "k.npy", kernel)
-    np.testing.assert_array_equal(read_kernel(tmp_path / "k.npy"), kernel)
+    np.testing.assert_array_equal(read_kernel(tmp_path / "k.npy", scale="as-is"), kernel)
     Image.fromarray(np.arange(6, dtype=np.uint8).reshape(2, 3)).save(tmp_path / "k.png")
     np.testing.assert_allclose(read_kernel(tmp_path / "k.png"), kernel / 15)
     Image.new("L", (3, 3)).save(tmp_path / "black.png")
@@ -161,3 +163,94 @@ def test_masks_and_kernels(tmp_path):
     for name in ("none.png", "m.zip"):
         with pytest.raises(ArgumentError, match="mask"):
             read_mask(tmp_path / name)
+
+
+def kernel_file(folder, kernel):
+    np.save(folder / "k.npy", kernel)
+    return folder / "k.npy"
+
+
+def test_a_kernel_near_one_is_divided_by_its_sum_and_that_is_said(tmp_path, caplog):
+    box = np.full((4, 4), 1 / 16)
+    with caplog.at_level(logging.WARNING, "flowsolve"):
+        np.testing.assert_array_equal(read_kernel(kernel_file(tmp_path, box)), box)
+        assert not caplog.records
+        np.testing.assert_allclose(read_kernel(kernel_file(tmp_path, box * 1.009)), box, rtol=1e-15)
+    assert "of sum 1.009, divided by its sum" in caplog.text
+
+
+def test_any_other_kernel_asks_what_to_do(tmp_path, caplog):
+    path = kernel_file(tmp_path, np.full((4, 5), 1.0))
+    with pytest.raises(ArgumentError, match=r"sums to 20; accepted: .*--kernel-scale normalise .* or as-is"):
+        read_kernel(path)
+    with caplog.at_level(logging.WARNING, "flowsolve"):
+        np.testing.assert_allclose(read_kernel(path, scale="normalise"), np.full((4, 5), 0.05))
+        assert read_kernel(path, scale="as-is").sum() == 20
+    assert "divided by its sum" in caplog.text and "taken as it is" in caplog.text
+    with pytest.raises(ArgumentError, match="kernel-scale: got 'half'"):
+        read_kernel(path, scale="half")
+
+
+def test_kernels_of_channels_are_scaled_one_by_one(tmp_path):
+    kernel = np.random.default_rng(0).random((3, 3, 4))
+    np.testing.assert_allclose(
+        read_kernel(kernel_file(tmp_path, kernel), scale="normalise").sum((1, 2)), np.ones(3)
+    )
+
+
+@pytest.mark.parametrize("kernel", [[[1.0, -1.0]], [[-1.0, -1.0]]])
+def test_a_kernel_without_a_positive_sum_can_only_be_taken_as_it_is(tmp_path, kernel):
+    path = kernel_file(tmp_path, np.array(kernel))
+    for scale in (None, "normalise"):
+        with pytest.raises(ArgumentError, match="as-is"):
+            read_kernel(path, scale=scale)
+    np.testing.assert_array_equal(read_kernel(path, scale="as-is"), kernel)
+
+
+def test_an_image_kernel_has_no_gain(tmp_path):
+    Image.new("L", (3, 3), 9).save(tmp_path / "k.png")
+    np.testing.assert_allclose(read_kernel(tmp_path / "k.png", scale="normalise").sum(), 1)
+    with pytest.raises(ArgumentError, match="as-is for the image"):
+        read_kernel(tmp_path / "k.png", scale="as-is")
+
+
+def test_transparency_is_laid_on_white_and_has_no_meaning_in_masks_and_kernels(tmp_path):
+    grey = Image.fromarray(np.array([[0, 100, 200]], dtype=np.uint8))
+    grey.save(tmp_path / "grey.png", transparency=100)
+    grey.convert("P").save(tmp_path / "palette.png", transparency=100)
+    np.testing.assert_allclose(read_images([tmp_path]).x[:, 0, 0] * 255, [[0, 255, 200]] * 2, atol=1e-4)
+    for read in (read_mask, read_kernel):
+        with pytest.raises(ArgumentError, match="transparent"):
+            read(tmp_path / "grey.png")
+
+
+def test_pipes_and_devices_are_never_opened(tmp_path):
+    for suffix in ("png", "npy", "zip"):
+        os.mkfifo(tmp_path / f"pipe.{suffix}")
+        (tmp_path / f"zero.{suffix}").symlink_to("/dev/zero")
+    Image.new("L", (3, 3), 9).save(tmp_path / "real.png")
+    assert read_images([tmp_path]).names == ["real"]
+    for name, what in (("pipe", "a named pipe"), ("zero", "a device")):
+        for suffix in ("png", "npy", "zip"):
+            with pytest.raises(ArgumentError, match=f"which is {what}"):
+                read_images([tmp_path / f"{name}.{suffix}"])
+        for read in (read_mask, read_kernel):
+            with pytest.raises(ArgumentError, match=f"which is {what}"):
+                read(tmp_path / f"{name}.npy")
+
+
+@pytest.mark.parametrize("shape", [(10**6, 10**6, 10**3), (10**30,), (-1,), "no shape"])
+def test_arrays_of_made_up_shapes_are_refused(tmp_path, shape):
+    header = repr({"descr": "<f8", "fortran_order": False, "shape": shape}).encode() + b"\n"
+    data = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(64)
+    (tmp_path / "a.npy").write_bytes(data)
+    with pytest.raises(ArgumentError, match=r"a\.npy, which cannot be read"):
+        read_images([tmp_path / "a.npy"])
+
+
+def test_large_files_and_entries_are_refused_by_their_size(tmp_path):
+    sparse = tmp_path / "large.png"
+    with sparse.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(ArgumentError, match="larger than"):
+        read_images([sparse])

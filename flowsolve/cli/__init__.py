@@ -11,6 +11,7 @@ import typer
 
 from .. import interrupts
 from ..errors import FlowsolveError
+from ..terminal import plain, tolerate_encodings
 from .advise import advise
 from .answer import answer
 from .check_operator import check_operator
@@ -77,6 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
         0; 2 for a bad argument or a file that cannot be read or written, after one line on standard
         error; 130 if interrupted.
     """
+    tolerate_encodings()
     interrupts.catch_signals()
     try:
         code = app(arguments, standalone_mode=False)
@@ -98,5 +100,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _fail(message: str) -> int:
     """Print one line, whatever line breaks the message has, and return the code for bad input."""
-    print("flowsolve: " + " ".join(message.split()), file=sys.stderr)
+    print("flowsolve: " + plain(" ".join(message.split())), file=sys.stderr)
     return 2

@@ -54,6 +54,10 @@ def advise(
         Path | None, typer.Option(help="Mask: an image, bright where measured, or a .npy file.")
     ] = None,
     kernel: Annotated[Path | None, typer.Option(help="Blur kernel: an image or a .npy file.")] = None,
+    kernel_scale: Annotated[
+        str | None,
+        typer.Option(help="For a .npy kernel whose sum is not 1: normalise (divide by it) or as-is."),
+    ] = None,
     device: Device = "cpu",
     dtype: DataType = "float32",
     seed: Seed = 0,
@@ -83,6 +87,7 @@ def advise(
         measured=measured,
         mask=mask,
         kernel=kernel,
+        kernel_scale=kernel_scale,
         device=device,
         dtype=dtype,
         seed=seed,

@@ -21,10 +21,10 @@ from ..flows import load_prior
 from ..studies.advise import Advice
 from ..studies.advise import advise as find_advice
 from ..studies.candidates import Candidate, product_candidates
+from ..terminal import console, plain
 from .line import Line
 from .output import OutputFolder
 from .pipeline import DTYPES, Request, _check, _problem
-from .tables import console
 
 if TYPE_CHECKING:
     from ..studies.precedents import Precedent
@@ -212,27 +212,23 @@ def _table(*headings: str) -> Table:
 
 def _add_row(table: Table, label: str, cells: Iterable[str], verdict: str) -> None:
     style = "bold" if verdict == "chosen" else None
-    table.add_row(_plain(label), *cells, verdict.partition(":")[0], style=style)
+    table.add_row(label, *cells, verdict.partition(":")[0], style=style)
 
 
 def _print(paragraph: str, table: Table, line: str, verdicts: Mapping[str, str]) -> None:
     out = console()
-    out.print(_plain(paragraph) + "\n")
+    out.print(paragraph + "\n")
     out.print(table)
     for label, verdict in verdicts.items():
         if ":" in verdict:
-            out.print(_plain(f"{label}: {verdict}"), style="dim")
+            out.print(f"{label}: {verdict}", style="dim")
     # Not through the console: a line that is broken cannot be pasted.
-    print(f"\n{line}")
+    print(f"\n{plain(line)}")
 
 
 def _path(path: Path) -> str:
     """Return a path as a word that cannot be taken for an option."""
     return f"./{path}" if str(path).startswith("-") else str(path)
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")
 
 
 def _free(out: Path) -> Path:

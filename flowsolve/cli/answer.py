@@ -44,8 +44,8 @@ def answer(
         return
     out = console(wide=True)
     for one in found:
-        out.print(f"[bold]{one.question}[/bold]")
-        out.print(one.text.replace("[", r"\[") + "\n", soft_wrap=not out.is_terminal)
+        out.print(one.question, style="bold")
+        out.print(one.text + "\n", soft_wrap=not out.is_terminal)
         if tables:
             _print_table(out, one.table)
 
@@ -68,7 +68,7 @@ def _table(frame: pandas.DataFrame) -> Any:
         text = frame[name].dtype == object or str(frame[name].dtype) == "str"
         table.add_column(str(name), justify="left" if text else "right", overflow="fold")
     for row in frame[shown].head(ROWS).itertuples(index=False):
-        table.add_row(*(_cell(value).replace("[", r"\[") for value in row))
+        table.add_row(*(_cell(value) for value in row))
     return table
 
 

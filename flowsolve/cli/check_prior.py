@@ -43,6 +43,7 @@ def check_prior(
     import torch
 
     from ..flows import health, load_prior
+    from ..terminal import plain
     from .pipeline import DTYPES
 
     if dtype not in DTYPES:
@@ -50,14 +51,14 @@ def check_prior(
     if threads is not None:
         torch.set_num_threads(threads)
     flow = load_prior(prior, device=device, dtype=DTYPES[dtype])
-    print(f"{flow!r}, {flow.config.coupling} couplings, sha256 {flow.sha256[:12]}")
+    print(plain(f"{flow!r}, {flow.config.coupling} couplings, sha256 {flow.sha256[:12]}"))
     batches = _images(flow, image, limit) if image else _samples(flow, samples, seed)
     found = 0
     for title, x, temperature in batches:
         report = health(flow, x, temperature)
         problems = report.problems()
         found += len(problems)
-        print(f"\n{title}\n{report}")
+        print(f"\n{plain(title)}\n{report}")
         for problem in problems:
             print(f"PROBLEM: {problem}")
     print(f"\n{found or 'no'} problem{'' if found == 1 else 's'} found")

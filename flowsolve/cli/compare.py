@@ -19,10 +19,10 @@ def compare(
     from ..recording import open_run
     from ..report.compare import compare_runs, comparison_figure
     from ..report.figure import save_figure
-    from .tables import print_comparison
+    from .tables import console, print_comparison
 
     compared = compare_runs([open_run(path) for path in records], axis)
     print_comparison(compared, axis)
     if out is not None:
         save_figure(comparison_figure(compared, axis), out)
-        print(f"written to {out}")
+        console().print(f"written to {out}", soft_wrap=True)

@@ -63,7 +63,7 @@ def demo(
     if json:
         print_outcomes_json(outcomes)
     else:
-        console().print(f"The photograph itself: [bold]{out / 'photograph.png'}[/bold]", highlight=False)
+        console().print(f"The photograph itself: {out / 'photograph.png'}", soft_wrap=True)
 
 
 def face() -> ImageSet:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from ..errors import ArgumentError
@@ -95,8 +94,8 @@ def _print(imported: ImportedPrior, prior: FlowPrior, out: Path) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim")
     table.add_column(overflow="fold")
-    for name, text in rows:
-        table.add_row(name, escape(text))
+    for row in rows:
+        table.add_row(*row)
     console().print(table)
 
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..terminal import console as make_console
+from ..terminal import plain
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -37,15 +40,15 @@ class Line:
     ) -> None:
         self.silent = silent
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=12),
-            TextColumn("{task.fields[state]}"),
+            TextColumn("{task.fields[state]}", markup=False),
             TimeRemainingColumn(compact=True),
-            console=console or Console(stderr=True),
+            console=console or make_console(stderr=True),
             refresh_per_second=refresh_per_second,
             disable=silent,
         )
-        self._line = self._bar.add_task(label, total=1.0, state="starting")
+        self._line = self._bar.add_task(plain(label), total=1.0, state="starting")
 
     def __enter__(self) -> Self:
         self._bar.start()

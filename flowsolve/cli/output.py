@@ -7,12 +7,14 @@ The names of the files a run wrote are kept in its ``summary.json``, so that a l
 from __future__ import annotations
 
 import json
-import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError
+from ..files import read_text, target, write_atomically
+from ..names import safe_name
 
 RECORD, FIGURE, SUMMARY, IMAGES = "run.h5", "figure.png", "summary.json", "restored"
 
@@ -45,8 +47,8 @@ class OutputFolder:
         return self.path / SUMMARY
 
     def image(self, name: str) -> Path:
-        """Return the file of a restored image, the name freed of what file names should not have."""
-        return self.path / IMAGES / (re.sub(r"[^\w.\- ]", "_", name) + ".png")
+        """Return the file of a restored image; names of an `ImageSet` give files that differ."""
+        return self.path / IMAGES / f"{safe_name(name)}.png"
 
     def check(self, *, force: bool) -> None:
         """Refuse a folder that is a file, or has a run in it that must not be replaced.
@@ -67,6 +69,19 @@ class OutputFolder:
         if present and not force:
             given = f"{self.path}, which has a run in it ({', '.join(present)})"
             raise ArgumentError("out", given, "a folder without a run, or --force to replace the run")
+        for file in (self.record, self.figure, self.summary):
+            target(file, "out")
+
+    def check_images(self, names: Sequence[str]) -> None:
+        """Refuse a folder in which a restored image would replace what is no regular file.
+
+        Raises
+        ------
+        ArgumentError
+            If there is such a name; nothing has been changed.
+        """
+        for name in names:
+            target(self.image(name), "out")
 
     def begin(self) -> None:
         """Make the folder, find out whether it can be written to, and remove the files of an earlier run.
@@ -81,7 +96,9 @@ class OutputFolder:
             with tempfile.TemporaryFile(dir=self.path):
                 pass
             for old in self._written_before():
-                old.unlink(missing_ok=True)
+                # A link, or what is no regular file, was put there by somebody else: it stays.
+                if old.is_file() and not old.is_symlink():
+                    old.unlink()
         except OSError as error:
             given = f"{self.path} ({error.strerror or error})"
             raise ArgumentError("out", given, "a folder that can be written to") from None
@@ -90,12 +107,12 @@ class OutputFolder:
         """Write the summary with the names of the run's files in it."""
         names = [file.relative_to(self.path).as_posix() for file in files]
         text = json.dumps({**summary, "files": names}, indent=2, allow_nan=False)
-        self.summary.write_text(text + "\n", encoding="utf-8")
+        write_atomically(self.summary, f"{text}\n".encode(), "out")
 
     def _written_before(self) -> list[Path]:
         """Return the files of the earlier run, as its summary lists them."""
         try:
-            names = json.loads(self.summary.read_text(encoding="utf-8"))["files"]
+            names = json.loads(read_text(self.summary))["files"]
         except (OSError, ValueError, KeyError, TypeError):
             return []
         # A summary is a file like any other: what it lists is removed only where a run writes.

@@ -60,6 +60,7 @@ class Request:
     measured: bool = False
     mask: Path | None = None
     kernel: Path | None = None
+    kernel_scale: str | None = None
     device: str = "cpu"
     dtype: str = "float32"
     seed: int = 0
@@ -132,6 +133,7 @@ def run(request: Request, images: ImageSet | None = None) -> Outcome:
         torch.set_num_threads(request.threads)
     prior = load_prior(request.prior, device=request.device, dtype=DTYPES[request.dtype])
     problem, names = _problem(request, task, prior, images)
+    folder.check_images(names)
     job = make_job(request, task, problem, prior)
     objective, limits = job.objective, job.limits
     run = Run(objective, job.solver, job.start, limits=limits, seed=request.seed)
@@ -187,6 +189,8 @@ def _check(request: Request) -> tasks.Task:
             raise ArgumentError(argument, number, f"an integer >= {least}")
     if request.max_seconds is not None and not request.max_seconds > 0:
         raise ArgumentError("max-seconds", request.max_seconds, "a number > 0")
+    if request.kernel_scale is not None and request.kernel is None:
+        raise ArgumentError("kernel-scale", request.kernel_scale, "none without --kernel")
     if request.measured:
         _check_measured(request)
     return task
@@ -198,6 +202,9 @@ def _check_measured(request: Request) -> None:
         raise ArgumentError("sigma", None, "the standard deviation of the noise in the measurements")
     if request.task == "inpaint-random" and request.mask is None:
         raise ArgumentError("mask", None, "the file of the mask that the measurements were taken with")
+    if request.task == "inpaint-box" and request.mask is None and request.box is None:
+        accepted = "the file of the mask, or --box for a hole in the middle: its pixels are replaced"
+        raise ArgumentError("mask", None, accepted)
     if request.task == "deblur" and request.kernel is None and request.kernel_size is None:
         raise ArgumentError("kernel", None, "the kernel's file, or --kernel-size for a uniform one")
 
@@ -215,7 +222,7 @@ def _problem(
         missing=request.missing,
         box=request.box,
         mask=None if request.mask is None else read_mask(request.mask),
-        kernel=None if request.kernel is None else read_kernel(request.kernel),
+        kernel=None if request.kernel is None else read_kernel(request.kernel, scale=request.kernel_scale),
     )
     if images is None:
         size = None if request.measured else config.size

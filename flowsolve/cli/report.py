@@ -25,11 +25,13 @@ def report(
     """Write the report of finished or running studies: profiles, curves, pictures, tables, configurations."""
     from ..report.page import write_report
     from ..report.serve import ReportServer
+    from ..terminal import console
 
     room = int(pictures * 1e6)
     if not serve:
         written = write_report(paths, out, title=title, room=room)
-        typer.echo(f"wrote {written} ({written.stat().st_size / 1e6:.1f} MB)")
+        size = written.stat().st_size / 1e6
+        console().print(f"wrote {written} ({size:.1f} MB)", soft_wrap=True)
         return
     with ReportServer(paths, port, title=title, room=room) as server:
         typer.echo(f"serving {server.url}, Ctrl-C ends it")

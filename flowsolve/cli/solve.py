@@ -29,7 +29,9 @@ from .options import (
 def solve(
     images: Annotated[
         list[Path],
-        typer.Argument(metavar="IMAGE...", help="PNG, JPEG, WebP or .npy files, folders or zips of them."),
+        typer.Argument(
+            metavar="IMAGE...", help="PNG, JPEG, WebP, TIFF, BMP or .npy files, folders or zips of them."
+        ),
     ],
     task: Annotated[
         str, typer.Option(help="deblur, super-resolution, inpaint-random, inpaint-box or denoise.")
@@ -73,6 +75,10 @@ def solve(
         Path | None, typer.Option(help="Mask: an image, bright where measured, or a .npy file.")
     ] = None,
     kernel: Annotated[Path | None, typer.Option(help="Blur kernel: an image or a .npy file.")] = None,
+    kernel_scale: Annotated[
+        str | None,
+        typer.Option(help="For a .npy kernel whose sum is not 1: normalise (divide by it) or as-is."),
+    ] = None,
     device: Device = "cpu",
     dtype: DataType = "float32",
     seed: Seed = 0,
@@ -114,6 +120,7 @@ def solve(
         measured=measured,
         mask=mask,
         kernel=kernel,
+        kernel_scale=kernel_scale,
         device=device,
         dtype=dtype,
         seed=seed,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,7 +37,7 @@ def new(
         raise ArgumentError("path", f"{path}, which exists", "a new file, or --force to replace it")
     if not path.parent.is_dir():
         raise ArgumentError("path", f"{path}, whose folder does not exist", "a file in a folder that exists")
-    write_atomically(path, TEMPLATE.encode())
+    write_atomically(path, TEMPLATE.encode(), "path")
     console().print(f"written to {path}; next: flowsolve study plan {path}", soft_wrap=True)
 
 
@@ -110,12 +109,13 @@ def _planned(path: Path, data: Path | None) -> Plan:
     """Return the plan of a study file, or print its mistakes, one on each line, and end."""
     from ..studies.planning import make_plan
     from ..studies.problems import StudyFileError
+    from ..terminal import console
 
     try:
         return make_plan(path, data)
     except StudyFileError as error:
         for line in error.lines():
-            print(line, file=sys.stderr)
+            console(stderr=True).print(line, soft_wrap=True)
         raise typer.Exit(2) from None
 
 

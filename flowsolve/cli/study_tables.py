@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from rich.text import Text
 
 from .line import Line
 from .tables import console
@@ -53,16 +52,14 @@ def print_plan(plan: Plan, estimate: Estimate | None, workers: int, *, as_json: 
     out = console(wide=True)
     out.print(_cells(plan, estimate))
     for reason in plan.left_out:
-        out.print(
-            Text(f"left out ({reason['cells']} cells, line {reason['line']}): {reason['reason']}"),
-            soft_wrap=True,
-        )
+        said = f"left out ({reason['cells']} cells, line {reason['line']}): {reason['reason']}"
+        out.print(said, soft_wrap=True)
     batches = Counter(len(cell.images) for cell in plan.cells)
     images = ", ".join(f"{size} image{'s' if size > 1 else ''}" for size in sorted(batches))
     out.print(f"{len(plan.cells)} cells of {images}", style="bold")
     if estimate is not None:
         for cell, why in estimate.failed.items():
-            out.print(Text(f"could not be timed: {cell}: {why}"), soft_wrap=True)
+            out.print(f"could not be timed: {cell}: {why}", soft_wrap=True)
         with_workers = f" with {workers} workers" if workers > 1 else ""
         out.print(f"at most about {duration(seconds or 0)}{with_workers}")
 
@@ -80,9 +77,8 @@ def print_summary(summary: Summary, folder: Path, *, as_json: bool) -> None:
         f"{said['skipped']} before; {said['failed']} failed"
     )
     for failure in summary.failures:
-        out.print(
-            Text(f"failed: {failure['cell']}: {failure['error']}: {failure['message']}"), soft_wrap=True
-        )
+        text = f"failed: {failure['cell']}: {failure['error']}: {failure['message']}"
+        out.print(text, soft_wrap=True)
     if summary.failures:
         out.print("the same command with --retry-failed runs failed cells again")
     out.print(f"written to {folder}", soft_wrap=True)
@@ -108,7 +104,7 @@ def _cells(plan: Plan, estimate: Estimate | None) -> Table:
         row = [_word(getattr(cell, name)) for name in COLUMNS] + [str(len(cell.images))]
         if estimate is not None:
             row.append(duration(estimate.seconds[cell.id]) if cell.id in estimate.seconds else "?")
-        table.add_row(*(Text(word) for word in row))
+        table.add_row(*row)
     return table
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from ..terminal import console, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,23 +25,11 @@ if TYPE_CHECKING:
 LISTED = 20
 
 
-#: Columns of a wide page where there is no terminal: other programs want a row on one line.
-WIDE = 240
-
-
-def console(*, wide: bool = False) -> Console:
-    """Return a console on standard output, made anew so that redirection is seen."""
-    made = Console(highlight=False)
-    if wide and not made.is_terminal:
-        made.width = WIDE
-    return made
-
-
 def print_names(kind: str, names: dict[str, str]) -> None:
     """Print names with their one-line summaries."""
     table = Table("name", "what it is", title=kind, title_justify="left", box=None, pad_edge=False)
     for name, text in names.items():
-        table.add_row(f"[bold]{name}[/bold]", text.replace("[", r"\["))
+        table.add_row(Text(plain(name), style="bold"), text)
     console().print(table)
 
 
@@ -82,12 +72,12 @@ def print_outcomes_json(outcomes: list[Outcome]) -> None:
 def print_record(record: RunRecord) -> None:
     """Print what a record says of its run."""
     out, config = console(), record.config
-    out.print(f"[bold]{record.path}[/bold]: {record.status}", soft_wrap=True)
+    out.print(Text.assemble((plain(record.path), "bold"), f": {record.status}"), soft_wrap=True)
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     for name, text in _settings(record).items():
-        table.add_row(name, text.replace("[", r"\["))
+        table.add_row(name, text)
     out.print(table)
     if "value" not in record.trace or not len(record.trace["value"]):
         out.print("no iteration has been recorded yet")
@@ -112,7 +102,7 @@ def print_comparison(compared: Sequence[Comparison], axis: str) -> None:
         psnr = "" if run.psnr is None else f"{run.psnr[-1]:.2f}"
         common_psnr = "" if run.at_common[1] is None else f"{run.at_common[1]:.2f}"
         ends = (run.status, f"{run.cost[-1]:.4g}", f"{run.value[-1]:.6g}", psnr)
-        table.add_row(run.label.replace("[", r"\["), *ends, f"{run.at_common[0]:.6g}", common_psnr)
+        table.add_row(run.label, *ends, f"{run.at_common[0]:.6g}", common_psnr)
     console().print(table)
 
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
+from ..terminal import console as make_console
+from ..terminal import plain
 from .line import Line
 from .options import Device, Seed, Threads
 
@@ -20,7 +22,8 @@ INTERRUPTED = 130
 
 def train(
     data: Annotated[
-        list[Path], typer.Argument(metavar="FOLDER|ZIP...", help="Images of any format and size to train on.")
+        list[Path],
+        typer.Argument(metavar="FOLDER|ZIP...", help="Images to train on: PNG, JPEG, WebP, TIFF, BMP."),
     ],
     hours: Annotated[float, typer.Option(help="Time to train; the learning rate falls to 0 over it.")],
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
@@ -76,7 +79,7 @@ def train(
     from ..flows.training import train as run
 
     options = TrainingOptions(**given)
-    console = Console(stderr=True, highlight=False)
+    console = make_console(stderr=True)
     with ProgressBar(console) as bar:
         report = run(options, bar)
     if bar.silent:
@@ -86,10 +89,10 @@ def train(
         console.print(f"Interrupted after step {report.steps} ({rate}); --resume goes on from there.")
         raise typer.Exit(INTERRUPTED)
     console.print(
-        f"Validation {report.first_bits:.3f} to [bold]{report.bits:.3f}[/bold] bits/dim; {rate}; "
+        f"Validation {report.first_bits:.3f} to {report.bits:.3f} bits/dim; {rate}; "
         f"{report.skipped_steps} steps skipped, {report.rollbacks} roll-backs."
     )
-    console.print(f"Prior: [bold]{escape(str(report.prior))}[/bold]")
+    console.print(Text.assemble("Prior: ", (plain(report.prior), "bold")), soft_wrap=True)
 
 
 class ProgressBar(Line):
@@ -114,7 +117,7 @@ class ProgressBar(Line):
     def message(self, text: str) -> None:
         """Print a line above the bar."""
         if not self.silent:
-            self._bar.console.print(escape(text), soft_wrap=True)
+            self._bar.console.print(Text(plain(text)), soft_wrap=True)
 
     def stepped(self, status: Status) -> None:
         """Show the state after a step."""

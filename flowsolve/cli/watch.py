@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from ..errors import ArgumentError
+from ..terminal import console as make_console
+from ..terminal import plain
 
 if TYPE_CHECKING:
     from ..recording import RunRecord
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 """Heights of a curve's columns, an eighth of a line each."""
+
+ASCII_BLOCKS = " .:-=+*#@"
+"""What stands for them where the output cannot hold them."""
 
 WIDTH, HEIGHT = 64, 5
 """Size of a curve in characters."""
@@ -35,20 +40,30 @@ def watch(
 
     if not interval > 0:
         raise ArgumentError("interval", interval, "a number > 0")
-    run, console = open_run(record), Console(highlight=False)
+    run, console = open_run(record), make_console()
+    blocks = blocks_for(console.encoding)
     if once:
-        console.print(view(run))
+        console.print(view(run, blocks))
         return
-    with Live(view(run), console=console, refresh_per_second=4) as live:
+    with Live(view(run, blocks), console=console, refresh_per_second=4) as live:
         while run.status == "running":
             time.sleep(interval)
-            live.update(view(run.refresh()))
+            live.update(view(run.refresh(), blocks))
 
 
-def view(run: RunRecord) -> Group:
+def blocks_for(encoding: str) -> str:
+    """Return the blocks of which an output in this encoding can draw curves."""
+    try:
+        BLOCKS.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return ASCII_BLOCKS
+    return BLOCKS
+
+
+def view(run: RunRecord, blocks: str = BLOCKS) -> Group:
     """Return what is shown of a run: status, curves of mean objective and PSNR, a table."""
     trace = run.trace
-    head = Text.assemble((str(run.path), "bold"), f"  {run.status}")
+    head = Text.assemble((plain(run.path), "bold"), f"  {run.status}")
     if not trace or not len(trace["iteration"]):
         return Group(head, Text("no iteration has been recorded yet"))
     table = Table("", "start", "now", "best", box=None, pad_edge=False, header_style="dim")
@@ -63,7 +78,7 @@ def view(run: RunRecord) -> Group:
             # Objectives fall by powers of ten: a linear curve would be one step and a flat line.
             gap = mean - mean.min()
             title, drawn = f"{title}, above its lowest, log scale", np.log10(gap.clip(min=gap[gap > 0].min()))
-        parts += [Text(title, style="dim"), Text(curve(drawn), style="cyan")]
+        parts += [Text(title, style="dim"), Text(curve(drawn, blocks=blocks), style="cyan")]
     limit = run.config["limits"].get("max_iter")
     cost = f"{trace['iteration'][-1]}" + (f" of {limit}" if limit else "")
     table.add_row("iteration", "", cost, "")
@@ -72,7 +87,7 @@ def view(run: RunRecord) -> Group:
     return Group(*parts, table)
 
 
-def curve(values: np.ndarray, width: int = WIDTH, height: int = HEIGHT) -> str:
+def curve(values: np.ndarray, width: int = WIDTH, height: int = HEIGHT, blocks: str = BLOCKS) -> str:
     """Return values as a filled curve of block characters.
 
     Parameters
@@ -81,6 +96,8 @@ def curve(values: np.ndarray, width: int = WIDTH, height: int = HEIGHT) -> str:
         What to draw, from left to right.
     width, height : int
         Size in characters; more values than `width` are averaged.
+    blocks : str
+        What to draw with: the heights of a column from nothing to a whole line.
 
     Returns
     -------
@@ -93,4 +110,4 @@ def curve(values: np.ndarray, width: int = WIDTH, height: int = HEIGHT) -> str:
     level = np.full(len(means), 0.5) if span == 0 else (means - low) / span
     eighths = np.maximum(1, np.round(level * height * 8)).astype(int)
     rows = [np.clip(eighths - 8 * row, 0, 8) for row in reversed(range(height))]
-    return "\n".join("".join(BLOCKS[filled] for filled in row) for row in rows)
+    return "\n".join("".join(blocks[filled] for filled in row) for row in rows)

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ..errors import ArgumentError, CheckpointError
-from ..files import write_atomically
+from ..files import read_regular, target, write_atomically
 from .config import GlowConfig, first_problem
 from .glow import Glow
 
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 HEADER = "flowsolve_prior"
 SCHEMA = 1
+
+MAX_BYTES = 2**34
+"""Largest file of weights that is read."""
+
 _SHOWN = 4
 
 
@@ -119,7 +123,7 @@ def save_prior(path: str | os.PathLike[str], model: Glow | FlowPrior, card: Prio
     Raises
     ------
     ArgumentError
-        If the name ends otherwise, or its folder does not exist.
+        If the name ends otherwise, its folder does not exist, or it is no regular file.
     """
     path = checked_target(path)
     glow = model if isinstance(model, Glow) else model.glow
@@ -142,13 +146,15 @@ def checked_target(path: str | os.PathLike[str], argument: str = "path") -> Path
     Raises
     ------
     ArgumentError
-        If the name does not end in ``.safetensors``, or its folder does not exist.
+        If the name does not end in ``.safetensors``, its folder does not exist, or there is something
+        that is no regular file.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ArgumentError(argument, str(path), "a name that ends in .safetensors")
     if not path.parent.is_dir():
         raise ArgumentError(argument, str(path), "a path in a folder that exists")
+    target(path, argument)
     return path
 
 
@@ -173,7 +179,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         are missing, unknown, misshapen or not finite; the message names them.
     """
     try:
-        data = Path(path).read_bytes()
+        data = read_regular(path, MAX_BYTES)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
     return parse_checkpoint(data, str(path))

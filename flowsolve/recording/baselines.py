@@ -9,6 +9,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from ..files import target
+from .parts import part_beside
+
 BASELINES = "baselines"
 """Group of a record with one dataset (N, C, H, W) for each."""
 
@@ -28,10 +31,10 @@ def write_baselines(path: str | Path, restored: Mapping[str, np.ndarray]) -> Non
     OSError
         If it cannot be written; the record is as it was.
     """
-    path = Path(path)
-    part = path.with_name(f".{path.name}.part")
+    path = target(Path(path), "record")
+    part = part_beside(path)
     try:
-        with h5py.File(path) as old, h5py.File(part, "w") as new:
+        with h5py.File(path) as old, h5py.File(part, "x") as new:
             new.attrs.update(old.attrs)
             for name in old:
                 if name != BASELINES:

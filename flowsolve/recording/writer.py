@@ -24,6 +24,7 @@ import torch
 
 from .. import __version__
 from ..errors import ArgumentError, RecordError
+from ..files import target
 from ..numbers import as_count, plain, to_float
 from ..objectives.base import Objective
 from ..result import Iterate, Result
@@ -94,6 +95,7 @@ class RunWriter:
             raise ArgumentError(
                 "record", f"{self.path}, which exists", "a new file, or force=True to replace it"
             )
+        self.path = target(self.path, "record")
         self.earlier = earlier
         self._offset = 0 if earlier is None else earlier.offset
         options = checked_options(snapshot_every, checkpoint_seconds, flush_seconds)
@@ -287,7 +289,7 @@ class RunWriter:
         remove_abandoned(self.path.parent)
         try:
             # Layout v110 is the oldest that allows readers while it is written.
-            self._opened = h5py.File(self._part, "w", libver=("v110", "v110"))
+            self._opened = h5py.File(self._part, "x", libver=("v110", "v110"))
         except OSError as error:
             raise RecordError(f"record: cannot create {self.path}: {error}") from error
         try:
@@ -411,7 +413,7 @@ class RunWriter:
         file["status"][()] = np.bytes_(status)
         file.close()
         if status == "finished":
-            with h5py.File(self.path) as whole, h5py.File(self._part, "w") as compact:
+            with h5py.File(self.path) as whole, h5py.File(self._part, "x") as compact:
                 compact.attrs.update(whole.attrs)
                 for name in whole:
                     if name != "checkpoint":

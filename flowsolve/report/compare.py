@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from ..errors import ArgumentError
 from ..recording import RunRecord
 from ..solvers import make_solver, registry
+from .figure import literal
 
 #: Columns of the trace that say what a run cost; ``iterations`` is the number of the row.
 AXES = ("iterations", "evaluations", "flow", "seconds")
@@ -117,7 +118,8 @@ def comparison_figure(compared: Sequence[Comparison], axis: str) -> Figure:
                 continue
             curve = np.where(curve > 0, curve, np.nan) if panel == 0 else curve
             style = ("-", "--", ":")[i // len(COLOURS) % 3]
-            axes.plot(run.cost, curve, style, color=COLOURS[i % len(COLOURS)], linewidth=1.8, label=run.label)
+            colour, label = COLOURS[i % len(COLOURS)], literal(run.label)
+            axes.plot(run.cost, curve, style, color=colour, linewidth=1.8, label=label)
         axes.set_xlabel("passes through the flow" if axis == "flow" else axis)
         axes.set_ylabel("mean objective − lowest of its kind" if panel == 0 else "mean PSNR (dB)")
         axes.grid(True, color="#dddddd", linewidth=0.6)

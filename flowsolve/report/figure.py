@@ -6,15 +6,21 @@ style) is read or changed.
 
 from __future__ import annotations
 
+import io
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
+
+from ..files import write_atomically
+from ..terminal import plain
 
 #: Okabe and Ito's palette, which the common kinds of colour blindness tell apart.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
@@ -100,7 +106,7 @@ def restoration_figure(
     figure = Figure(figsize=(width, height), dpi=130)
     FigureCanvasAgg(figure)
     if title:
-        figure.suptitle(title, fontsize=11, y=1 - 0.16 / height, va="top")
+        figure.suptitle(literal(title), fontsize=11, y=1 - 0.16 / height, va="top")
     top, split = 1 - 0.75 / height, (curve_height + 0.75) / height
     margin = (1 - columns * side / width) / 2
     image_grid = GridSpec(
@@ -114,8 +120,19 @@ def restoration_figure(
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure to a PNG file."""
-    figure.savefig(path, format="png")
+    """Write a figure in one step to a PNG file, or to a PDF file where the name ends so."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # A name may have letters that the font lacks; boxes stand for them.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(buffer, format="pdf" if Path(path).suffix.lower() == ".pdf" else "png")
+    write_atomically(path, buffer.getvalue(), "out")
+
+
+def literal(text: str) -> str:
+    """Return a text that matplotlib draws as it is: dollars are no formula, and no legend leaves it out."""
+    text = plain(text).replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
 
 
 def _draw_images(
@@ -134,7 +151,7 @@ def _draw_images(
                 axes.set_xlabel(_decibels(panel.psnr[row]), fontsize=8.5, labelpad=2)
             if column == 0:
                 name = names[row] if len(names[row]) <= 18 else names[row][:17] + "…"
-                axes.set_ylabel(name, fontsize=8.5, labelpad=3)
+                axes.set_ylabel(literal(name), fontsize=8.5, labelpad=3)
     if error is None:
         return
     # One scale for all rows, so that rows can be compared; its end is a round number.
@@ -155,7 +172,7 @@ def _image_axes(figure: Figure, grid: GridSpec, place: int, column: int, title: 
     axes.set_xticks([])
     axes.set_yticks([])
     if place == 0:
-        axes.set_title(title, fontsize=9.5, pad=4)
+        axes.set_title(literal(title), fontsize=9.5, pad=4)
     return axes
 
 
@@ -175,7 +192,9 @@ def _draw_curves(
         panel.set_xlabel(name, fontsize=9)
         panel.set_ylabel("PSNR (dB)", fontsize=9)
         if baseline is not None:
-            panel.axhline(baseline[1], color=ORANGE, linestyle="--", linewidth=1.4, label=baseline[0])
+            panel.axhline(
+                baseline[1], color=ORANGE, linestyle="--", linewidth=1.4, label=literal(baseline[0])
+            )
             panel.legend(fontsize=7.5, loc="best", framealpha=0.9, handlelength=1.8)
 
 

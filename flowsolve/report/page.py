@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError
-from ..files import write_atomically
+from ..files import target, write_atomically
 from ..studies.extras import require
 from ..studies.index import read_index
 from .data import report_data, to_json
@@ -55,12 +55,13 @@ def write_report(
         raise ArgumentError("out", out, "a file in a folder that exists")
     if out.suffix.lower() not in (".html", ".htm"):
         raise ArgumentError("out", out, "a file whose name ends in .html")
+    target(out, "out")
     index = read_index(paths)
     if not (index.runs or index.failed or index.waiting):
         given = ", ".join(str(path) for path in paths)
         raise ArgumentError("paths", f"{given}, with no record", "a study, records, or folders of records")
     data = report_data(index, title=title or title_of(paths), room=room)
-    write_atomically(out, render_page(data).encode("utf-8"))
+    write_atomically(out, render_page(data).encode("utf-8"), "out")
     return out
 
 

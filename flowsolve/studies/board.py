@@ -13,6 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ..terminal import console as make_console
+from ..terminal import plain
 from .cell import Outcome
 
 #: Most cells that are listed while they run, and most failures.
@@ -39,7 +41,7 @@ class Board:
         silent: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.console = Console(stderr=True, highlight=False) if console is None else console
+        self.console = make_console(stderr=True) if console is None else console
         self.silent, self.clock = silent, clock
         self.total = self.before = self.done = 0
         self.workers = 1
@@ -87,7 +89,7 @@ class Board:
                 self.failed += 1
                 self.failures.append(outcome)
         if not self.silent and self._live is None:
-            self.console.print(Text(self._line(outcome)), soft_wrap=True)
+            self.console.print(Text(plain(self._line(outcome))), soft_wrap=True)
 
     def seconds_left(self) -> float | None:
         """Return an estimate of the time left; None before a cell has ended."""
@@ -107,14 +109,16 @@ class Board:
         rows = Table.grid(padding=(0, 2))
         for cell, since in running[:LISTED]:
             rows.add_row(
-                "", Text(cell, style="cyan", overflow="ellipsis", no_wrap=True), _clock(self.clock() - since)
+                "",
+                Text(plain(cell), style="cyan", overflow="ellipsis", no_wrap=True),
+                _clock(self.clock() - since),
             )
         if len(running) > LISTED:
             rows.add_row("", f"and {len(running) - LISTED} more", "")
         for outcome in failures:
             assert outcome.failure is not None
             said = f"{outcome.cell}: {outcome.failure['error']}: {outcome.failure['message']}"
-            rows.add_row("", Text(said, style="red", overflow="ellipsis", no_wrap=True), "failed")
+            rows.add_row("", Text(plain(said), style="red", overflow="ellipsis", no_wrap=True), "failed")
         return Group(head, rows)
 
     def _failed_before(self) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError, FlowsolveError
-from ..files import write_atomically
+from ..files import read_text, target, write_atomically
 from ..recording import open_run
 from .planning import SCHEMA, Plan
 
@@ -95,9 +95,9 @@ class StudyFolder:
         try:
             for folder in ("runs", "failed"):
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
-            write_atomically(self.study, plan.text.encode())
+            write_atomically(self.study, plan.text.encode(), "out")
             text = json.dumps(plan.to_dict(), indent=1, allow_nan=False)
-            write_atomically(self.plan, f"{text}\n".encode())
+            write_atomically(self.plan, f"{text}\n".encode(), "out")
         except OSError as error:
             given = f"{self.path} ({error.strerror or error})"
             raise ArgumentError("out", given, "a folder that can be written to") from None
@@ -117,7 +117,7 @@ class StudyFolder:
         documents = {}
         for path in sorted((self.path / "failed").glob("*.json")):
             try:
-                document = json.loads(path.read_text(encoding="utf-8"))
+                document = json.loads(read_text(path))
             except (OSError, ValueError):
                 continue
             if isinstance(document, dict) and "cell" in document:
@@ -142,7 +142,7 @@ class StudyFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / LOCK).open("a+", encoding="utf-8")
+            file = target(self.path / LOCK, "out").open("a+", encoding="utf-8")
         except OSError as error:
             given = f"{self.path} ({error.strerror or error})"
             raise ArgumentError("out", given, "a folder that can be written to") from None
@@ -163,7 +163,7 @@ class StudyFolder:
         """Return the plan that the folder has."""
         accepted = f"the plan of a study, of schema {SCHEMA}"
         try:
-            held = json.loads(self.plan.read_text(encoding="utf-8"))
+            held = json.loads(read_text(self.plan))
         except (OSError, ValueError) as error:
             raise ArgumentError("out", f"{self.plan}, which cannot be read ({error})", accepted) from None
         if not isinstance(held, dict) or held.get("schema") != SCHEMA:

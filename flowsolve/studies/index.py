@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ArgumentError, FlowsolveError, RecordError
+from ..files import read_text
 from ..recording import RunRecord, open_run
 from ..recording.reader import read_config, read_group
 from .extras import require
@@ -211,7 +212,7 @@ def read_plan(folder: Path) -> dict[str, Any]:
     """
     path = folder / "plan.json"
     try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
+        plan = json.loads(read_text(path))
     except OSError as error:
         raise RecordError(f"study: {path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:
@@ -251,7 +252,7 @@ def _hidden(file: Path, folder: Path) -> bool:
 
 def _failure(file: Path) -> dict[str, Any]:
     try:
-        cause = json.loads(file.read_text(encoding="utf-8"))
+        cause = json.loads(read_text(file))
     except (OSError, ValueError):
         cause = None
     if isinstance(cause, dict):

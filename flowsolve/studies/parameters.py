@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..files import read_text
 from ..solvers import make_solver, registry
 
 #: Operators of the named tasks, as their configurations are called.
@@ -94,7 +95,7 @@ def _summary(path: Path) -> dict[str, Any]:
     if path.name != "run.h5":
         return {}
     try:
-        summary = json.loads((path.parent / "summary.json").read_text(encoding="utf-8"))
+        summary = json.loads(read_text(path.parent / "summary.json"))
     except (OSError, ValueError):
         return {}
     return summary if isinstance(summary, dict) and isinstance(summary.get("images", []), list) else {}

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ..errors import ArgumentError
+from ..files import read_text
 from .config import PARTS, Budget, Cells, Compute, Study, TaskTable
 from .positions import Place, key_lines, line_of
 from .problems import Problem, StudyFileError
@@ -82,9 +83,9 @@ def read_study(path: str | Path) -> StudyFile:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text in UTF-8"
+        reason = "not a text in UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror or error
         raise ArgumentError("study", f"{path} ({reason})", "a study file; `study new` writes one") from None
     try:
         raw = tomllib.loads(text)

@@ -38,3 +38,45 @@ def test_a_signal_closes_the_record_and_the_run_can_be_resumed(signum, prior_fil
 def test_without_arguments_there_is_help(capsys):
     assert main([]) == 2
     assert "Usage" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_output_that_is_no_utf_8_ends_in_no_traceback(encoding, tiny_prior, problem, tmp_path):
+    folder = tmp_path / "σ[bold]"
+    folder.mkdir()
+    fs.solve(fs.Analysis(problem, tiny_prior), "adam", max_iter=4, record=folder / "run.h5")
+    commands = [
+        ["list", "solvers"],
+        ["show", "run.h5"],
+        ["watch", "run.h5"],
+        ["compare", "run.h5"],
+        ["--help"],
+    ]
+    program = "import sys\nfrom flowsolve.cli import main\n"
+    program += f"for words in {commands!r}:\n    assert main(words) == 0, words\n"
+    program += "assert main(['show', 'nothing-\u65e5.h5']) == 2\n"
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
+    said = done.stdout.decode(encoding)
+    assert "finished" in said and "█" not in said and "@" in said
+    assert r"nothing-\u65e5.h5" in done.stderr.decode(encoding)
+
+
+@pytest.mark.parametrize("name", ["out[/x]", "v[bold]2", "a:smile:b"])
+def test_paths_with_brackets_are_shown_as_they_are(name, tiny_prior, problem, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    os.makedirs(name)
+    path = f"{name}/run.h5"
+    fs.solve(fs.Analysis(problem, tiny_prior), "adam", max_iter=2, record=path)
+    figure = f"{name}/figure.png"
+    for words in (["show", path], ["watch", path], ["watch", "--once", path]):
+        assert main(words) == 0
+        assert path in capsys.readouterr().out
+    assert main(["compare", path, path, "--out", figure]) == 0
+    assert f"written to {figure}" in capsys.readouterr().out
+    assert main(["study", "new", f"{name}/study.toml"]) == 0
+    assert f"written to {name}/study.toml; next" in capsys.readouterr().out
+    assert main(["show", f"{name}/nothing.h5"]) == 2
+    assert f"{name}/nothing.h5" in capsys.readouterr().err

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -34,3 +35,22 @@ def test_a_forged_summary_removes_nothing_outside(tmp_path):
     (tmp_path / "out" / "summary.json").write_text(json.dumps({"files": files}))
     OutputFolder(tmp_path / "out").begin()
     assert outside.exists() and inside.exists()
+
+
+@pytest.mark.parametrize("name", ["run.h5", "figure.png", "summary.json"])
+def test_what_is_no_regular_file_is_refused_before_anything_is_done(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ArgumentError, match=f"out: got .*{name}, which is a named pipe"):
+        OutputFolder(tmp_path).check(force=True)
+
+
+def test_links_and_pipes_among_the_files_of_an_earlier_run_stay(tmp_path):
+    folder = OutputFolder(tmp_path)
+    folder.begin()
+    (tmp_path / "elsewhere.h5").write_text("keep")
+    folder.record.symlink_to("elsewhere.h5")
+    os.mkfifo(folder.image("a"))
+    folder.image("b").write_text("old")
+    folder.write_summary({}, [folder.record, folder.image("a"), folder.image("b")])
+    folder.begin()
+    assert folder.record.is_symlink() and folder.image("a").is_fifo() and not folder.image("b").exists()

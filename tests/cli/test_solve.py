@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -186,6 +187,8 @@ def test_measurements_with_a_kernel_and_at_a_lower_resolution(solve, tmp_path, p
         (["--mask", "nowhere.png"], "mask: "),
         (["--measured"], "sigma: "),
         (["--measured", "--sigma", "0"], "mask: "),
+        (["--measured", "--sigma", "0", "--task", "inpaint-box"], "mask: "),
+        (["--kernel-scale", "normalise"], "kernel-scale: "),
         (["--nonsense"], "nonsense"),
     ],
 )
@@ -339,3 +342,39 @@ def test_the_weight_can_be_chosen_by_the_discrepancy_principle(solve, tmp_path):
     assert fs.open_run(tmp_path / "a" / "run.h5").config["objective"]["lam"] == said["lam"]
     code, _, err = solve("--lam", "discrepancy", "--sigma", 0, "--out", tmp_path / "b", max_iter=2)
     assert code == 2 and "discrepancy: needs a problem with noise" in err
+
+
+def test_a_kernel_with_a_gain_asks_what_to_do(solve, tmp_path):
+    np.save(tmp_path / "kernel.npy", np.full((4, 5), 1.0))
+    options = ["--kernel", tmp_path / "kernel.npy", "--sigma", 0.02, "--init", "zeros"]
+    code, _, err = solve(*options, "--out", tmp_path / "run", task="deblur")
+    assert code == 2 and "sums to 20" in err and "--kernel-scale" in err and err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+    sums = {}
+    for scale in ("normalise", "as-is"):
+        code, _, err = solve(*options, "--kernel-scale", scale, "--out", tmp_path / scale, task="deblur")
+        assert code == 0, err
+        sums[scale] = fs.open_run(tmp_path / scale / "run.h5").problem["y"].mean()
+    assert sums["as-is"] / sums["normalise"] == pytest.approx(20, rel=0.01)
+
+
+def test_images_whose_names_are_alike_once_made_safe_are_all_written(solve, tmp_path, photographs):
+    (tmp_path / "in").mkdir()
+    names = ["a#1", "a_1", "v[bold]2", "日" * 80, "$x", "line\nbreak\x1b[2J"]
+    for name in names:
+        (tmp_path / "in" / f"{name}.png").write_bytes((photographs / "photo0.png").read_bytes())
+    code, out, err = solve("--out", tmp_path / "run[bold]", images=[tmp_path / "in"], max_iter=1)
+    assert code == 0 and "\x1b[2J" not in out + err and "missing from font" not in err
+    assert f"{tmp_path}/run[bold]: run.h5" in out
+    summary = json.loads((tmp_path / "run[bold]" / "summary.json").read_text())
+    written = {path.stem for path in (tmp_path / "run[bold]" / "restored").iterdir()}
+    assert len(written) == len(names) and {"a_1", "a_1-2"} < written
+    assert {image["name"] for image in summary["images"]} == written
+
+
+def test_a_pipe_among_the_restored_images_is_refused_before_the_run(solve, tmp_path):
+    (tmp_path / "run" / "restored").mkdir(parents=True)
+    os.mkfifo(tmp_path / "run" / "restored" / "photo1.png")
+    code, _, err = solve("--out", tmp_path / "run", "--force")
+    assert code == 2 and "photo1.png, which is a named pipe" in err
+    assert not (tmp_path / "run" / "run.h5").exists()

@@ -202,3 +202,25 @@ def test_architecture_of_other_tensors(saved):
     text["architecture"]["hidden"] = 6
     rewrite(saved, metadata={"flowsolve_prior": json.dumps(text)})
     assert "misshapen" in refusal(saved)
+
+
+def test_links_are_followed_and_only_regular_files_replaced_or_read(glow, saved, tmp_path):
+    (tmp_path / "link.safetensors").symlink_to(saved.name)
+    save_prior(tmp_path / "link.safetensors", glow, PriorCard(summary="another"))
+    assert (tmp_path / "link.safetensors").is_symlink() and read_checkpoint(saved).card.summary == "another"
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    (tmp_path / "zero.safetensors").symlink_to("/dev/zero")
+    for name, words in (("pipe", "a named pipe"), ("zero", "a device")):
+        path = tmp_path / f"{name}.safetensors"
+        with pytest.raises(ArgumentError, match=f"path: got .*{name}.safetensors, which is {words}"):
+            save_prior(path, glow)
+        with pytest.raises(CheckpointError, match=f"cannot be read .it is {words}, not a regular file"):
+            read_checkpoint(path)
+        assert not path.is_file()
+
+
+def test_a_file_larger_than_any_prior_is_not_read(tmp_path):
+    with (tmp_path / "large.safetensors").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(CheckpointError, match="larger than"):
+        read_checkpoint(tmp_path / "large.safetensors")

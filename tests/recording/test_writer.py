@@ -1,4 +1,5 @@
 import json
+import os
 
 import h5py
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 import torch
 
 import flowsolve as fs
-from flowsolve.errors import ArgumentError, RecordError
+from flowsolve.errors import ArgumentError, FlowsolveError, RecordError
 
 
 @pytest.fixture
@@ -112,3 +113,33 @@ def test_a_record_being_written_can_be_read(objective, tmp_path):
         for progress in run:
             callback(progress)
     assert lengths == [2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("made", [os.mkfifo, lambda path: os.symlink("/dev/null", path)])
+def test_what_is_no_regular_file_is_never_replaced(objective, tmp_path, made):
+    path = tmp_path / "run.h5"
+    made(path)
+    before = os.lstat(path)
+    with pytest.raises(ArgumentError, match=r"record: got .*run\.h5, which is a (named pipe|device)"):
+        fs.solve(objective, max_iter=1, record=path, force=True)
+    assert os.lstat(path) == before and os.listdir(tmp_path) == ["run.h5"]
+
+
+def test_a_link_is_followed_and_stays(objective, tmp_path):
+    (tmp_path / "disk").mkdir()
+    real, link = tmp_path / "disk" / "real.h5", tmp_path / "run.h5"
+    link.symlink_to("disk/real.h5")
+    fs.solve(objective, max_iter=1, record=link)
+    assert link.is_symlink() and fs.open_run(real).status == "finished"
+    fs.solve(objective, max_iter=2, rtol=None, record=link, force=True)
+    assert link.is_symlink() and len(fs.open_run(real).trace["value"]) == 3
+    assert os.listdir(tmp_path / "disk") == ["real.h5"]
+
+
+def test_a_link_where_a_record_could_be_laid_out_is_not_followed(objective, tmp_path, monkeypatch):
+    (tmp_path / "victim").write_text("keep")
+    (tmp_path / "part").symlink_to("victim")
+    monkeypatch.setattr("flowsolve.recording.writer.part_beside", lambda path: tmp_path / "part")
+    with pytest.raises(FlowsolveError, match="record"):
+        fs.solve(objective, max_iter=1, record=tmp_path / "run.h5")
+    assert (tmp_path / "victim").read_text() == "keep" and not (tmp_path / "run.h5").exists()

@@ -1,7 +1,13 @@
+import os
+import warnings
+
 import numpy as np
+import pytest
 from PIL import Image
 
+from flowsolve.errors import ArgumentError
 from flowsolve.report import Panel, restoration_figure, save_figure, worst
+from flowsolve.report.figure import literal
 
 
 def trace(n, psnr=True):
@@ -52,3 +58,27 @@ def test_a_run_of_no_iterations_is_drawn(tmp_path):
 def test_the_worst_come_first():
     assert worst(np.array([30.0, 20, 25]), np.zeros(3), 2).tolist() == [1, 2]
     assert worst(None, np.array([1.0, 5, 3]), 5).tolist() == [1, 2, 0]
+
+
+@pytest.mark.parametrize("name", ["$x^$", r"a$\frac{", "日本", "_a", r"\$", "a$b"])
+def test_names_are_drawn_as_they_are(tmp_path, name):
+    grey = np.zeros((1, 1, 4, 4))
+    figure = restoration_figure(
+        [Panel(name, grey)], [name], trace(1), rows=[0], baseline=(name, 20.0), title=name
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        save_figure(figure, tmp_path / "figure.png")
+    legend = [
+        text.get_text() for axes in figure.axes if axes.get_legend() for text in axes.get_legend().texts
+    ]
+    assert legend.count(literal(name)) == 2
+
+
+def test_the_suffix_decides_and_only_regular_files_are_replaced(tmp_path):
+    figure = restoration_figure([Panel("x", np.zeros((1, 1, 4, 4)))], ["a"], trace(1), rows=[0])
+    save_figure(figure, tmp_path / "figure.pdf")
+    assert (tmp_path / "figure.pdf").read_bytes().startswith(b"%PDF")
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ArgumentError, match="a named pipe"):
+        save_figure(figure, tmp_path / "pipe.png")

@@ -2,6 +2,7 @@
 
 import html
 import json
+import os
 import re
 
 import numpy as np
@@ -70,3 +71,13 @@ def test_a_bad_file_to_write_is_refused(out, message, report_study, tmp_path):
 def test_a_folder_without_runs_is_refused(tmp_path):
     with pytest.raises(ArgumentError, match="no record"):
         write_report([tmp_path], tmp_path / "report.html")
+
+
+def test_a_report_follows_links_and_replaces_only_regular_files(report_study, tmp_path):
+    (tmp_path / "real.html").write_text("old")
+    (tmp_path / "link.html").symlink_to("real.html")
+    write_report([report_study], tmp_path / "link.html", room=0)
+    assert (tmp_path / "link.html").is_symlink() and "<html" in (tmp_path / "real.html").read_text()
+    os.mkfifo(tmp_path / "pipe.html")
+    with pytest.raises(ArgumentError, match=r"out: got .*pipe\.html, which is a named pipe"):
+        write_report([report_study], tmp_path / "pipe.html", room=0)

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import multiprocessing
+import os
 
 import pytest
 
@@ -96,4 +97,30 @@ def test_the_lock_of_a_process_that_was_killed_is_gone(tmp_path):
     other.kill()
     other.join()
     with StudyFolder(tmp_path).locked():
+        pass
+
+
+@pytest.mark.parametrize("name", ["study.toml", "plan.json"])
+def test_files_of_a_study_that_are_links_stay_and_pipes_are_refused(small, tmp_path, name):
+    folder = StudyFolder(tmp_path / "out")
+    folder.path.mkdir()
+    (tmp_path / "real").write_text("")
+    (folder.path / name).symlink_to(tmp_path / "real")
+    folder.begin(small)
+    assert (folder.path / name).is_symlink() and (tmp_path / "real").stat().st_size
+    (folder.path / name).unlink()
+    os.mkfifo(folder.path / name)
+    with pytest.raises(ArgumentError, match=f"out: got .*{name}, which is a named pipe"):
+        folder.begin(small)
+
+
+def test_pipes_in_the_folder_of_a_study_are_not_waited_for(small, tmp_path):
+    folder = StudyFolder(tmp_path)
+    (tmp_path / "failed").mkdir()
+    for path in (folder.plan, folder.failure("cell"), tmp_path / ".lock"):
+        os.mkfifo(path)
+    assert folder.failed() == {}
+    with pytest.raises(ArgumentError, match=r"plan\.json, which cannot be read .it is a named pipe"):
+        folder.check(small)
+    with pytest.raises(ArgumentError, match=r"\.lock, which is a named pipe"), folder.locked():
         pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,16 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ...errors import CheckpointError
+from ...files import kind
 
 WRAPPERS = ("graph", "state_dict", "model_state_dict", "model", "net", "ema")
 """Keys under which training programs keep a network beside its optimiser and counters."""
 
 PREFIXES = ("module.", "_orig_mod.")
 """What torch puts before every name of a parallel or a compiled network."""
+
+GROWTH = 2
+"""How many times the size of an archive that which it holds may be."""
 
 # What torch says of a file that wants more than tensors and plain containers, and of what it wants.
 _NEEDS_CODE = re.compile("unsupported (?:global|class)|unrecognized function|can only (?:build|create)", re.I)
@@ -43,15 +48,30 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     Raises
     ------
     CheckpointError
-        If there is no such file, if it is cut off or of another kind, if it holds anything that
-        could only be read by running code, or if it holds no named tensors.
+        If there is no such file, if it is cut off, compressed or of another kind, if it holds anything
+        that could only be read by running code, or if it holds no named tensors.
     """
     source = str(path)
     if not Path(path).is_file():
-        reason = "it is a folder" if Path(path).is_dir() else "there is no such file"
+        reason = f"it is {kind(path)}" if os.path.exists(path) else "there is no such file"
         raise CheckpointError(f"{source}: cannot be read ({reason})")
+    _refuse_bomb(path)
     content = _load_safetensors(path) if Path(path).suffix == ".safetensors" else _load_pickle(path)
     return _without_prefix(_named_tensors(content, source))
+
+
+def _refuse_bomb(path: str | os.PathLike[str]) -> None:
+    """Refuse an archive that holds far more than its size: torch stores tensors as they are."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            held = sum(info.file_size for info in archive.infolist())
+    except Exception as error:  # a damaged archive makes zipfile raise almost anything
+        raise CheckpointError(f"{path}: cut off, corrupt, or not a file that torch.save wrote") from error
+    size = os.path.getsize(path)
+    if held > GROWTH * size:
+        raise CheckpointError(f"{path}: refused, because its {size} bytes would become {held}")
 
 
 def _load_safetensors(path: str | os.PathLike[str]) -> Any:

@@ -16,6 +16,8 @@ import torch
 from safetensors import SafetensorError
 
 from ...errors import CheckpointError
+from ...files import read_regular, read_text
+from ..checkpoints import MAX_BYTES
 from .files import save
 from .state import TrainingState
 
@@ -60,7 +62,7 @@ def read_document(folder: Path) -> dict[str, Any]:
     """
     path = folder / DOCUMENT
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(read_text(path))
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
     except ValueError as error:
@@ -93,7 +95,7 @@ def load_tensors(folder: Path, state: TrainingState) -> dict[str, Any]:
     document = read_document(folder)
     path = folder / str(document.get("tensors"))
     try:
-        tensors = safetensors.torch.load(path.read_bytes())
+        tensors = safetensors.torch.load(read_regular(path, MAX_BYTES))
         updates = int(document["counters"]["updates"])
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error

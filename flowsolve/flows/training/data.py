@@ -1,4 +1,4 @@
-"""Images to train on: files of any format and size, decoded once to bytes and kept.
+"""Images to train on: files of any size, decoded once to bytes and kept.
 
 Files are opened one at a time and kept as 8-bit RGB in blocks, in memory as long as there is
 room and in files that are mapped into memory beyond it. A file that cannot be used is named and
@@ -17,24 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image
 
 from ...errors import ArgumentError
-from ...images import MAX_BYTES, Source, open_image
+from ...images import MAX_BYTES, SUFFIXES, Source, file_source, hidden, missing, open_image
 from .files import writing
 
 BLOCK = 2**26
 """Bytes of a block of pixels."""
 
 ACCEPTED = "folders or zips of images"
-_SCRIPTS = {".eps", ".ps"}  # would be handed to an interpreter
-
-
-def image_suffixes() -> set[str]:
-    """Return the suffixes, in lower case, of the formats that Pillow reads."""
-    Image.init()
-    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    return known - _SCRIPTS
 
 
 def iterate_files(paths: Sequence[str | os.PathLike[str]], argument: str) -> Iterator[Source]:
@@ -53,23 +44,22 @@ def iterate_files(paths: Sequence[str | os.PathLike[str]], argument: str) -> Ite
     ArgumentError
         If a path does not exist, or is no folder, zip or image.
     """
-    suffixes = image_suffixes()
     for path in map(Path, paths):
         if path.is_dir():
             for file in sorted(path.rglob("*")):
-                if file.suffix.lower() in suffixes and file.is_file() and not _hidden(file.name):
-                    yield Source(str(file), file.suffix.lower(), file.read_bytes)
+                if file.suffix.lower() in SUFFIXES and file.is_file() and not hidden(file.name):
+                    yield file_source(file)
         elif not path.is_file():
-            raise ArgumentError(argument, f"{path}, which does not exist", ACCEPTED)
+            raise missing(path, argument, ACCEPTED)
         elif path.suffix.lower() == ".zip":
-            yield from _zip_entries(path, suffixes, argument)
-        elif path.suffix.lower() in suffixes:
-            yield Source(str(path), path.suffix.lower(), path.read_bytes)
+            yield from _zip_entries(path, argument)
+        elif path.suffix.lower() in SUFFIXES:
+            yield file_source(path)
         else:
             raise ArgumentError(argument, path, ACCEPTED)
 
 
-def _zip_entries(path: Path, suffixes: set[str], argument: str) -> Iterator[Source]:
+def _zip_entries(path: Path, argument: str) -> Iterator[Source]:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
@@ -77,7 +67,7 @@ def _zip_entries(path: Path, suffixes: set[str], argument: str) -> Iterator[Sour
     with archive:
         for info in sorted(archive.infolist(), key=lambda info: info.filename):
             suffix = PurePosixPath(info.filename).suffix.lower()
-            if info.is_dir() or suffix not in suffixes or _hidden(info.filename):
+            if info.is_dir() or suffix not in SUFFIXES or hidden(info.filename):
                 continue
 
             def read(info: zipfile.ZipInfo = info) -> bytes:
@@ -88,10 +78,6 @@ def _zip_entries(path: Path, suffixes: set[str], argument: str) -> Iterator[Sour
             yield Source(f"{path}/{info.filename}", suffix, read)
 
 
-def _hidden(name: str) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
-
-
 def decode(source: Source) -> np.ndarray:
     """Return a file's pixels, uint8, shape (H, W, 3).
 
@@ -100,11 +86,8 @@ def decode(source: Source) -> np.ndarray:
     ArgumentError
         If it cannot be read as an image.
     """
-    image = open_image(source, "data")
-    if image.mode == "F":
-        grey = np.rint(np.asarray(image) * 255).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    return np.asarray(image.convert("RGB"))
+    pixels = np.rint(open_image(source, "data").on_white() * 255).astype(np.uint8)
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
 @dataclass

@@ -51,4 +51,4 @@ def save(path: Path, data: bytes) -> None:
     """
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, data)
+        write_atomically(path, data, "out")

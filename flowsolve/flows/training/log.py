@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from ...files import read_text
 from .files import save, writing
 
 
@@ -84,7 +85,7 @@ class Log:
         if self.path is None or not self.path.exists():
             return
         kept = []
-        for line in self.path.read_text(encoding="utf-8").splitlines():
+        for line in read_text(self.path).splitlines():
             try:
                 if json.loads(line).get("step", 0) <= step:
                     kept.append(line + "\n")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArgumentError
+from ...files import target
 from ..config import GlowConfig
 from ..glow import Glow
 from ..zoo import load_prior
@@ -64,8 +65,8 @@ def prepare_folder(options: TrainingOptions) -> dict[str, Any] | None:
     Raises
     ------
     ArgumentError
-        If the folder cannot be written to, has a run in it that is not to be resumed, or has
-        none that could be.
+        If the folder cannot be written to, has a run in it that is not to be resumed or none that could
+        be, or a file of the run is something that is no regular file.
     CheckpointError
         If the checkpoint is damaged.
     """
@@ -73,6 +74,8 @@ def prepare_folder(options: TrainingOptions) -> dict[str, Any] | None:
     if out.exists() and not out.is_dir():
         raise ArgumentError("out", f"{out}, which is a file", "a folder, which need not exist")
     checkpoint = out / CHECKPOINT
+    for name in (PRIOR, LOG, SAMPLES, f"{CHECKPOINT}/{DOCUMENT}"):
+        target(out / name, "out")
     if options.resume:
         if not (checkpoint / DOCUMENT).is_file():
             raise ArgumentError("resume", f"{out}, which has no checkpoint", "the folder of an earlier run")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from ...images import encode_png
 from ..glow import Glow
 from .data import ImageStore
 from .distributed import World
-from .files import writing
+from .files import save
 from .likelihood import BitsPerDim
 from .sampling import DEQUANTISED, VALIDATION, Noise, generator, to_images, view
 
@@ -102,8 +101,4 @@ def write_grid(path: Path, grid: Tensor) -> None:
     ArgumentError
         If it cannot be written.
     """
-    clean = torch.nan_to_num(grid).clamp(0, 1).mul(255).round().to(torch.uint8)
-    temporary = path.with_name(f".{path.name}")
-    with writing(path.parent):
-        Image.fromarray(np.ascontiguousarray(clean.permute(1, 2, 0).numpy())).save(temporary, format="PNG")
-        temporary.replace(path)
+    save(path, encode_png(torch.nan_to_num(grid).numpy()))

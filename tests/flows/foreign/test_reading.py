@@ -1,5 +1,6 @@
 import os
 import pickle
+import zipfile
 from collections import OrderedDict
 
 import numpy as np
@@ -121,3 +122,21 @@ def test_dicts_that_hold_themselves_are_refused(tmp_path):
 def test_prefixes_by_the_thousand_are_removed(tmp_path):
     torch.save({"module." * 5000 + name: tensor for name, tensor in TENSORS.items()}, tmp_path / "w.pt")
     assert list(read_tensors(tmp_path / "w.pt")) == list(TENSORS)
+
+
+def test_pipes_and_devices_are_not_opened(tmp_path):
+    for suffix in ("pt", "safetensors"):
+        os.mkfifo(tmp_path / f"pipe.{suffix}")
+        (tmp_path / f"zero.{suffix}").symlink_to("/dev/zero")
+        assert "it is a named pipe" in refusal(tmp_path / f"pipe.{suffix}")
+        assert "it is a device" in refusal(tmp_path / f"zero.{suffix}")
+
+
+def test_an_archive_that_would_grow_is_not_unpacked(tmp_path):
+    stored, packed = tmp_path / "stored.pt", tmp_path / "packed.pt"
+    torch.save({"weight": torch.zeros(10**6)}, stored)
+    assert read_tensors(stored)["weight"].shape == (10**6,)
+    with zipfile.ZipFile(stored) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    assert "would become 40" in refusal(packed)

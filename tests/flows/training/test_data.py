@@ -1,5 +1,6 @@
 import errno
 import io
+import os
 import zipfile
 
 import numpy as np
@@ -24,12 +25,26 @@ def encoded(pixels, kind="PNG"):
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "webp", "ppm"])
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "webp"])
 def test_lossless_formats_give_the_pixels(tmp_path, suffix, make_picture):
     image = Image.fromarray(make_picture(0, 9, 12))
     image.save(tmp_path / f"a.{suffix}", **({"lossless": True} if suffix == "webp" else {}))
     store = read_store([tmp_path], 8, tmp_path)
     assert np.array_equal(store[0], make_picture(0, 9, 12))
+
+
+def test_other_formats_are_left_out_whatever_they_are_called(tmp_path, make_picture):
+    picture = Image.fromarray(make_picture(0))
+    picture.save(tmp_path / "a.png")
+    picture.save(tmp_path / "b.ppm")
+    picture.convert("L").save(tmp_path / "c.gif")
+    picture.save(tmp_path / "script.png", format="EPS")
+    os.mkfifo(tmp_path / "pipe.png")
+    store = read_store([tmp_path], 8, tmp_path)
+    assert len(store) == 1 and len(store.skipped) == 1
+    assert "script.png, which is not an image in PNG, JPEG, WebP, TIFF or BMP" in store.skipped[0]
+    with pytest.raises(ArgumentError, match=r"pipe\.png, which is a named pipe"):
+        read_store([tmp_path / "pipe.png"], 8, tmp_path)
 
 
 def test_modes_become_rgb(tmp_path, make_picture):

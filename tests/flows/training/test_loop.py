@@ -167,3 +167,18 @@ def test_larger_photographs_are_cropped_and_validated_apart(options, tmp_path, m
     report = train(options(data=[photographs], validation=options().data[0], any_size=True, bf16=True), watch)
     assert (report.train_images, report.validation_images) == (3, 24)
     assert len(report.skipped_files) == 1 and any("low.jpg" in text for text in watch.messages)
+
+
+@pytest.mark.parametrize("name", ["prior.safetensors", "train.json", "samples.png"])
+def test_what_is_no_regular_file_is_refused_before_anything_is_read(options, tmp_path, name):
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out" / name)
+    with pytest.raises(ArgumentError, match=f"out: got .*{name}, which is a named pipe"):
+        train(options(data=[tmp_path / "nothing"]))
+
+
+def test_a_prior_is_written_to_where_a_link_leads(options, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "prior.safetensors").symlink_to(tmp_path / "real.safetensors")
+    report = train(options(max_updates=1))
+    assert report.prior.is_symlink() and read_checkpoint(tmp_path / "real.safetensors").sha256
