@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 from collections.abc import Callable, Sequence
@@ -12,8 +13,10 @@ import torch
 
 from . import arrays
 from .errors import ArgumentError
+from .given import as_tensor, check_images, check_measurements
 from .noise import Gaussian, NoiseModel
 from .operators import LinearOperator
+from .operators.checks import channels_last
 
 
 class InverseProblem:
@@ -43,7 +46,10 @@ class InverseProblem:
         self.operator = operator
         self.sigma = check_sigma(sigma)
         self.y = _as_batch("y", y, operator.codim_shape)
+        check_measurements("y", self.y, operator, self.sigma)
         self.x_true = None if x_true is None else _as_batch("x_true", x_true, operator.dim_shape).to(self.y)
+        if self.x_true is not None:
+            check_images("x_true", self.x_true)
         if self.x_true is not None and len(self.x_true) != len(self.y):
             raise ArgumentError("x_true", f"{len(self.x_true)} images", f"{len(self.y)}, as many as in y")
         if operator.n_images not in (None, len(self.y)):
@@ -115,35 +121,47 @@ def degrade(
     Raises
     ------
     ArgumentError
-        If not exactly one of `sigma` and `noise` is given, or one has a bad value.
+        If not exactly one of `sigma` and `noise` is given, or one has a bad value; or the images are not
+        finite, or in 0..255.
     """
     if (sigma is None) == (noise is None):
         raise ArgumentError("sigma, noise", "neither" if sigma is None else "both", "one of the two")
+    if not isinstance(operator, LinearOperator):
+        raise ArgumentError("operator", type(operator).__name__, "a flowsolve LinearOperator")
     y = operator.apply(x)
+    check_images("x", arrays.to_torch(x))
     if sigma is not None:
         if check_sigma(sigma) == 0:
             return y
-        noise = Gaussian(sigma)
-    assert noise is not None
+        noise = Gaussian(check_sigma(sigma))
+    if not isinstance(noise, NoiseModel):
+        raise ArgumentError("noise", type(noise).__name__, "a noise model, such as flowsolve.noise.Poisson")
     return noise.corrupt(operator, y, seed=seed)
 
 
-def check_sigma(sigma: float) -> float:
-    """Return `sigma` as a float, or raise `ArgumentError` if it is negative or not finite."""
-    if not (isinstance(sigma, int | float | np.number) and math.isfinite(sigma) and sigma >= 0):
-        raise ArgumentError("sigma", repr(sigma), "a finite number >= 0")
-    return float(sigma)
+def check_sigma(sigma: Any) -> float:
+    """Return `sigma` as a float, or raise `ArgumentError` if it is no number >= 0 that a float can hold.
+
+    Numbers of Python, NumPy and torch are taken, also in an array without axes.
+    """
+    number = math.nan
+    if not isinstance(sigma, bool | str | bytes | complex) and getattr(sigma, "shape", ()) == ():
+        with contextlib.suppress(TypeError, ValueError, OverflowError, RuntimeError):
+            number = float(sigma)
+    kind = str(getattr(sigma, "dtype", ""))
+    if "bool" in kind or "complex" in kind or not (math.isfinite(number) and number >= 0):
+        raise ArgumentError("sigma", repr(sigma)[:80], "a finite number >= 0")
+    return number
 
 
 def _as_batch(argument: str, value: Any, shape: tuple[int, ...]) -> torch.Tensor:
     """Return `value` as a finite float torch tensor of shape (N, *shape)."""
-    tensor = arrays.to_torch(value)
-    if not tensor.is_floating_point():
-        raise ArgumentError(argument, f"dtype {tensor.dtype}", "float32 or float64, with images in [0, 1]")
+    tensor = as_tensor(argument, value)
     if tensor.ndim == len(shape):
         tensor = tensor[None]
     if tuple(tensor.shape[1:]) != tuple(shape) or len(tensor) == 0:
-        raise ArgumentError(argument, f"shape {tuple(tensor.shape)}", f"(N, {', '.join(map(str, shape))})")
+        given, accepted = tuple(tensor.shape), f"(N, {', '.join(map(str, shape))})"
+        raise ArgumentError(argument, f"shape {given}", accepted + channels_last(given, tuple(shape)))
     if not torch.isfinite(tensor).all():
         raise ArgumentError(argument, "NaN or infinite values", "finite values")
     return tensor

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ import torch
 
 from . import interrupts
 from .errors import ArgumentError, RecordError, UnsupportedError
-from .initialise import Start, make_start
-from .metrics import psnr
+from .initialise import Start, as_start, make_start
+from .metrics import decibels
 from .objectives.base import Objective
 from .recording import RunRecord, RunWriter, describe_run
 from .recording.checkpoint import Arrays, pack_state, unpack_state
@@ -63,7 +64,7 @@ class Run:
         self.tally = objective.tally = type(objective.tally)(len(objective))
         objective.indices = np.arange(len(objective))
         self.tally.limit = limits.get("max_evaluations")
-        self.start = init if isinstance(init, Start) else self._make_start(init)
+        self.start = self._make_start(init)
         self._start_named = isinstance(init, str)
         self.iteration, self.seconds = 0, 0.0
         n = len(objective)
@@ -185,18 +186,12 @@ class Run:
             record=None if self.writer is None else self.writer.path,
         )
 
-    def _make_start(self, init: str | torch.Tensor) -> Start:
+    def _make_start(self, init: Any) -> Start:
         problem, prior = self.objective.problem, self.objective.prior
-        if isinstance(init, torch.Tensor):
-            given = init.detach().to(problem.y)
-            if tuple(given.shape) == (len(problem), *self.objective.shape):
-                return Start(x=given, name="given image", seed=self.seed)
-            if tuple(given.shape) == (len(problem), prior.n):
-                return Start(z=given, name="given latent", seed=self.seed)
-            raise ArgumentError(
-                "init", f"tensor of shape {tuple(init.shape)}", "images (N, C, H, W) or latents (N, n)"
-            )
-        return make_start(init, problem, prior, seed=self.seed)
+        if isinstance(init, str):
+            return make_start(init, problem, prior, seed=self.seed)
+        start = as_start(init, problem, prior, latent=len(self.objective.variable_shape) == 1)
+        return start if isinstance(init, Start) else replace(start, seed=self.seed)
 
     def _begin(self) -> None:
         objective, start = self.objective, self.start
@@ -333,7 +328,7 @@ class Run:
         truth = self.objective.problem.x_true
         if truth is not None:
             rows = torch.as_tensor(active, device=truth.device)
-            columns["psnr"] = torch.as_tensor(psnr(evaluation.image, truth[rows]))
+            columns["psnr"] = torch.as_tensor(decibels(evaluation.image, truth[rows]))
         columns |= self.current.monitors(evaluation.image) | self.state.columns()
         row = {}
         for name, column in columns.items():

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..arrays import Array, is_torch, namespace
+from ..arrays import Array, copy, is_torch, namespace
 from ..errors import ArgumentError, UnsupportedError
-from .checks import ImageScalars, check_array, check_pair
+from .checks import ImageScalars, check_array, check_pair, is_empty
 from .iterative import (
     IterativeResult,
     cgls,
@@ -72,7 +72,7 @@ class ClosedForms:
         """
         self._need_closed_form()
         check_array(y, "y", self.codim_shape, self.n_images)
-        return self._cogram_function(f, y)
+        return copy(y) if is_empty(y) else self._cogram_function(f, y)
 
     def gram_function(self, f: Scalar, x: Array) -> Array:
         """Return f(AᵀA) x, from f(AᵀA) = f(0) I + Aᵀ h(AAᵀ) A with h(e) = (f(e) − f(0)) / e.
@@ -98,6 +98,9 @@ class ClosedForms:
         """
         self._need_closed_form()
         xp = check_array(x, "x", self.dim_shape, self.n_images)
+
+        if is_empty(x):
+            return copy(x)
 
         def quotient(e: Array) -> Array:
             positive = e > 0
@@ -133,6 +136,8 @@ class ClosedForms:
             If an argument is not acceptable.
         """
         xp = check_array(y, "y", self.codim_shape, self.n_images)
+        if is_empty(y):
+            return self.adjoint(y)
         if not self.has_closed_form:
             return self._pinv_iterative(y, max_iter, tol)
         if rcond is None:
@@ -194,6 +199,8 @@ class ClosedForms:
         check_array(y, "y", self.codim_shape, self.n_images)
         check_pair(v, y, len(self.dim_shape), len(self.codim_shape))
         residual = y - self.apply(v)
+        if is_empty(residual):
+            return v + self.adjoint(residual)
         step = ImageScalars(tau, residual, "tau", len(self.codim_shape), infinite=True)
         if step.is_infinite:
             return v + self.pinv(residual, max_iter=max_iter, tol=tol)
@@ -228,6 +235,8 @@ class ClosedForms:
             If an argument is not acceptable.
         """
         check_array(y, "y", self.codim_shape, self.n_images)
+        if is_empty(y):
+            return self.adjoint(y)
         a = ImageScalars(alpha, y, "alpha", len(self.codim_shape)).over(len(self.codim_shape))
         if self.has_closed_form:
             return self._adjoint_cogram_function(lambda e: 1 / (e + a), y)

@@ -1,4 +1,4 @@
-"""Tikhonov regularisation of the gradient, for blurs: one division in Fourier space where they are circular."""
+"""Tikhonov regularisation of the gradient, for blurs; one division in Fourier space if they are circular."""
 
 from __future__ import annotations
 
