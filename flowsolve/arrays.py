@@ -103,7 +103,8 @@ def check_float(x: Any, argument: str) -> Any:
     """
     xp = namespace(x, argument=argument)
     if x.dtype != xp.float32 and x.dtype != xp.float64:
-        raise ArgumentError(argument, f"dtype {dtype_name(x)}", "dtype float32 or float64")
+        hint = "; divide images in 0..255 by 255" if "int" in dtype_name(x) else ""
+        raise ArgumentError(argument, f"dtype {dtype_name(x)}", f"dtype float32 or float64{hint}")
     return xp
 
 

@@ -16,7 +16,7 @@ import torch
 from .driver import solve
 from .errors import ArgumentError, UnsupportedError
 from .fidelities import LeastSquares
-from .initialise import Start
+from .initialise import Start, as_start
 from .objectives.base import Objective
 from .objectives.synthesis import Synthesis
 from .result import Result
@@ -110,6 +110,9 @@ def discrepancy(
     search = BracketedSearch(first, stride=STRIDE, width=WIDTH, reach=REACH)
     book = _Book(objective, target)
     start: str | Start | torch.Tensor = init
+    if not isinstance(init, str):
+        latent = len(objective.variable_shape) == 1
+        start = as_start(init, problem, objective.prior, latent=latent)
     for _ in range(max_solves):
         going = np.flatnonzero(~search.done)
         if len(going) == 0:

@@ -46,7 +46,8 @@ def solve(
     solver : str or Solver
         Name of a registered solver, or one with its options set.
     init : str, Start or torch.Tensor
-        Name of a registered start, or images (N, C, H, W), or latents (N, n). Images are encoded for
+        Name of a registered start, or images (N, C, H, W), or latents (N, n) in an array of any library; also
+        a `Result`, an `Iterate` or a record, whose best images or latents are taken. Images are encoded for
         synthesis, latents decoded for analysis.
     max_iter, max_evaluations, max_seconds : int, int, float, optional
         Budget: iterations; evaluations of the objective of each image; seconds of solver time.

@@ -8,15 +8,17 @@ line of whose docstring says what it is.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from . import baselines
-from .ambient import undisturbed
+from .ambient import plain, undisturbed
 from .errors import ArgumentError
 from .flows import FlowPrior
+from .given import as_tensor, check_estimate
+from .operators.checks import channels_last
 from .problem import InverseProblem
 from .registry import Registry
 
@@ -114,6 +116,60 @@ def make_start(name: str, problem: InverseProblem, prior: FlowPrior, seed: int =
     with torch.no_grad():
         z = prior.encode(start.x.to(device=prior.device, dtype=prior.dtype))
     return Start(z=z, name=name, seed=start.seed)
+
+
+def as_start(
+    given: Any, problem: InverseProblem, prior: FlowPrior, *, latent: bool, argument: str = "init"
+) -> Start:
+    """Return what a user gave to start from as a `Start`.
+
+    Parameters
+    ----------
+    given : Start, array, Result, Iterate or RunRecord
+        A start; images (N, C, H, W) or latents (N, n) in an array of any library; or what another run found:
+        a result or record, of which the best iterate is taken, or an iterate.
+    problem : InverseProblem
+        The problem to start on.
+    prior : FlowPrior
+        The flow, at the size of the images.
+    latent : bool
+        Whether, of what has both, the latents are taken.
+    argument : str
+        Name for the message.
+
+    Raises
+    ------
+    ArgumentError
+        If it is none of these, does not fit the problem, or is not finite.
+    """
+    best = getattr(given, "best", given)
+    if isinstance(given, Start):
+        name, value = given.name, given.x if given.z is None else given.z
+    elif isinstance(best, dict) and {"x", "z"} <= best.keys():
+        name, value = "given record", best["z" if latent else "x"]
+    elif hasattr(best, "x") and hasattr(best, "z"):
+        name, value = "given result", best.z if latent else best.x
+    else:
+        name, value = "", given
+    tensor = plain(as_tensor(argument, value)).to(problem.y)
+    shape = tuple(tensor.shape)
+    is_image, is_latent = (
+        shape == (len(problem), *problem.operator.dim_shape),
+        shape == (len(problem), prior.n),
+    )
+    if not (is_image or is_latent):
+        image = ", ".join(map(str, problem.operator.dim_shape))
+        accepted = f"images ({len(problem)}, {image}) or latents ({len(problem)}, {prior.n})"
+        hint = channels_last(shape, tuple(problem.operator.dim_shape))
+        raise ArgumentError(argument, f"{name or 'tensor'} of shape {shape}", accepted + hint)
+    if is_image and not isinstance(given, Start):
+        check_estimate(argument, tensor)
+    if not torch.isfinite(tensor).all():
+        raise ArgumentError(argument, "NaN or infinite values", "a finite start")
+    seed = given.seed if isinstance(given, Start) else 0
+    if is_image:
+        return Start(x=tensor, name=name or "given image", seed=seed)
+    return Start(z=tensor, name=name or "given latent", seed=seed)
 
 
 @register_initialiser("zeros")

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from skimage.metrics import structural_similarity
 
-from .arrays import to_numpy, to_torch
+from .arrays import to_numpy
 from .errors import ArgumentError
+from .given import as_tensor, check_estimate, check_images
 
 WINDOW = 7
 """Side of the window of SSIM, scikit-image's default."""
@@ -21,29 +22,23 @@ def psnr(x: Any, reference: Any) -> np.ndarray:
     Parameters
     ----------
     x : array, shape (N, C, H, W)
-        Images, NumPy or torch; clipped to [0, 1].
+        Images, NumPy or torch, float32 or float64; clipped to [0, 1].
     reference : array, same shape
-        What they should be.
+        What they should be, in [0, 1].
 
     Returns
     -------
     numpy.ndarray, shape (N,), float64
-        ``-10 log10`` of the mean squared difference; infinite where there is none.
+        ``-10 log10`` of the mean squared difference; infinite where there is none, NaN where an image has
+        NaN.
 
     Raises
     ------
     ArgumentError
-        If the shapes differ or are not batches of images.
+        If the shapes differ or are not batches of images, or the images are integers or in 0..255.
     """
-    x, reference = to_torch(x).detach(), to_torch(reference).detach()
-    _check(x, reference)
-    reference = reference.to(x.device)
-    difference = (x.clamp(0, 1) - reference.clamp(0, 1)).flatten(1)
-    # Summed in float64, and one transfer from the device: this runs after every iteration.
-    squares = torch.linalg.vector_norm(difference, dim=1, dtype=torch.float64).square()
-    error = (squares / difference.shape[1]).cpu().numpy()
-    with np.errstate(divide="ignore"):
-        return -10 * np.log10(error)
+    x, reference = _images(x, reference)
+    return decibels(x, reference.to(x.device))
 
 
 def ssim(x: Any, reference: Any) -> np.ndarray:
@@ -55,9 +50,9 @@ def ssim(x: Any, reference: Any) -> np.ndarray:
     Parameters
     ----------
     x : array, shape (N, C, H, W)
-        Images, NumPy or torch; clipped to [0, 1].
+        Images, NumPy or torch, float32 or float64; clipped to [0, 1].
     reference : array, same shape
-        What they should be.
+        What they should be, in [0, 1].
 
     Returns
     -------
@@ -66,10 +61,10 @@ def ssim(x: Any, reference: Any) -> np.ndarray:
     Raises
     ------
     ArgumentError
-        If the shapes differ, are not batches of images, or are smaller than the window.
+        If the shapes differ, are not batches of images, or are smaller than the window; or the images are
+        integers or in 0..255.
     """
-    x, reference = to_numpy(x), to_numpy(reference)
-    _check(x, reference)
+    x, reference = (to_numpy(images) for images in _images(x, reference))
     if min(x.shape[-2:]) < WINDOW:
         raise ArgumentError("x", f"shape {tuple(x.shape)}", f"images of at least {WINDOW}x{WINDOW} pixels")
     pairs = zip(np.clip(x, 0, 1), np.clip(reference, 0, 1), strict=True)
@@ -80,8 +75,25 @@ def ssim(x: Any, reference: Any) -> np.ndarray:
     return np.array(values, dtype=np.float64)
 
 
-def _check(x: Any, reference: Any) -> None:
+def decibels(x: torch.Tensor, reference: torch.Tensor) -> np.ndarray:
+    """Return what `psnr` does, for tensors that are known to be images: a run asks after every iteration."""
+    difference = (x.detach().clamp(0, 1) - reference.detach().clamp(0, 1)).flatten(1)
+    # Summed in float64, and one transfer from the device.
+    squares = torch.linalg.vector_norm(difference, dim=1, dtype=torch.float64).square()
+    error = (squares / difference.shape[1]).cpu().numpy()
+    with np.errstate(divide="ignore"):
+        return -10 * np.log10(error)
+
+
+def _images(x: Any, reference: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return both as tensors, or raise if they are not images of the same shape."""
+    x, reference = as_tensor("x", x), as_tensor("reference", reference)
     if x.ndim != 4:
         raise ArgumentError("x", f"shape {tuple(x.shape)}", "images of shape (N, C, H, W)")
     if tuple(x.shape) != tuple(reference.shape):
         raise ArgumentError("reference", f"shape {tuple(reference.shape)}", f"{tuple(x.shape)}, that of x")
+    if not x.numel():
+        raise ArgumentError("x", f"shape {tuple(x.shape)}, an empty batch", "at least one image")
+    check_images("reference", reference)
+    check_estimate("x", x)
+    return x, reference

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 
 from .driver import solve
 from .errors import ArgumentError
-from .initialise import Start, make_start
+from .initialise import Start, as_start, make_start
 from .numbers import as_count, is_number
 from .objectives.base import Objective
 from .objectives.synthesis import Synthesis
@@ -167,19 +167,13 @@ def _listed(
     return starts  # type: ignore[return-value]
 
 
-def _made(objective: Objective, start: str | Start | torch.Tensor, seed: int) -> Start:
-    if isinstance(start, Start):
-        return start
+def _made(objective: Objective, start: Any, seed: int) -> Start:
+    problem, prior = objective.problem, objective.prior
     if isinstance(start, str):
-        return make_start(start, objective.problem, objective.prior, seed=seed)
-    given = start.detach().to(objective.problem.y)
-    if tuple(given.shape) == (len(objective), *objective.shape):
-        return Start(x=given, name="given", seed=seed)
-    if tuple(given.shape) == (len(objective), objective.prior.n):
-        return Start(z=given, name="given", seed=seed)
-    raise ArgumentError(
-        "starts", f"tensor of shape {tuple(start.shape)}", "images (N, C, H, W) or latents (N, n)"
-    )
+        return make_start(start, problem, prior, seed=seed)
+    latent = len(objective.variable_shape) == 1
+    made = as_start(start, problem, prior, latent=latent, argument="starts")
+    return made if isinstance(start, Start) else replace(made, name="given", seed=seed)
 
 
 def _joined(objective: Objective, starts: Sequence[Start], seed: int) -> Start:

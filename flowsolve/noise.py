@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from .arrays import Array, check_float, from_host, namespace, to_numpy
+from .arrays import Array, check_float, copy, from_host, namespace, to_numpy
 from .errors import ArgumentError, UnsupportedError
 from .operators.checks import as_number
 from .operators.config import split_config
@@ -99,6 +99,8 @@ class NoiseModel(ABC):
         host = to_numpy(clean).astype(np.float64)
         if host.ndim < len(shape) or host.shape[host.ndim - len(shape) :] != shape:
             raise ArgumentError("clean", f"shape {host.shape}", f"shape (..., {', '.join(map(str, shape))})")
+        if not host.size:
+            return copy(clean)
         images = host.reshape(-1, *shape)
         draws = [self._noise(y, np.random.default_rng([int(seed), i])) for i, y in enumerate(images)]
         noise = np.stack(draws).reshape(host.shape)

@@ -13,9 +13,11 @@ import torch
 from . import arrays
 from .ambient import plain, undisturbed
 from .errors import ArgumentError
+from .given import as_tensor, check_images, check_measurements
 from .noise import Gaussian, NoiseModel
 from .numbers import as_real
 from .operators import LinearOperator
+from .operators.checks import channels_last
 
 AUTO = "auto"
 """In place of a number: to be found from the measurements."""
@@ -56,10 +58,12 @@ class InverseProblem:
             raise ArgumentError("operator", type(operator).__name__, "a flowsolve LinearOperator")
         self.operator = operator
         self.sigma_estimated = isinstance(sigma, str) and sigma == AUTO
-        if not self.sigma_estimated:
-            self.sigma = check_sigma(sigma)
+        self.sigma = 0.0 if self.sigma_estimated else check_sigma(sigma)
         self.y = _as_batch("y", y, operator.codim_shape)
+        check_measurements("y", self.y, operator, self.sigma)
         self.x_true = None if x_true is None else _as_batch("x_true", x_true, operator.dim_shape).to(self.y)
+        if self.x_true is not None:
+            check_images("x_true", self.x_true)
         if self.x_true is not None and len(self.x_true) != len(self.y):
             raise ArgumentError("x_true", f"{len(self.x_true)} images", f"{len(self.y)}, as many as in y")
         if operator.n_images not in (None, len(self.y)):
@@ -137,21 +141,29 @@ def degrade(
     Raises
     ------
     ArgumentError
-        If not exactly one of `sigma` and `noise` is given, or one has a bad value.
+        If not exactly one of `sigma` and `noise` is given, or one has a bad value; or the images are not
+        finite, or in 0..255.
     """
     if (sigma is None) == (noise is None):
         raise ArgumentError("sigma, noise", "neither" if sigma is None else "both", "one of the two")
+    if not isinstance(operator, LinearOperator):
+        raise ArgumentError("operator", type(operator).__name__, "a flowsolve LinearOperator")
     y = operator.apply(x)
+    check_images("x", arrays.to_torch(x))
     if sigma is not None:
         if check_sigma(sigma) == 0:
             return y
-        noise = Gaussian(sigma)
-    assert noise is not None
+        noise = Gaussian(check_sigma(sigma))
+    if not isinstance(noise, NoiseModel):
+        raise ArgumentError("noise", type(noise).__name__, "a noise model, such as flowsolve.noise.Poisson")
     return noise.corrupt(operator, y, seed=seed)
 
 
 def check_sigma(sigma: Any) -> float:
-    """Return `sigma` as a float, or raise `ArgumentError` if it is negative or not finite."""
+    """Return `sigma` as a float, or raise `ArgumentError` if it is no number >= 0 that a float can hold.
+
+    Numbers of Python, NumPy and torch are taken, also in an array without axes.
+    """
     number = as_real(sigma, "sigma", "a finite number >= 0")
     if number < 0:
         raise ArgumentError("sigma", repr(sigma), "a finite number >= 0")
@@ -161,13 +173,12 @@ def check_sigma(sigma: Any) -> float:
 def _as_batch(argument: str, value: Any, shape: tuple[int, ...]) -> torch.Tensor:
     """Return `value` as a finite float torch tensor of shape (N, *shape)."""
     # Its history is not ours to differentiate: solvers take gradients with respect to images and latents.
-    tensor = plain(arrays.to_torch(value))
-    if not tensor.is_floating_point():
-        raise ArgumentError(argument, f"dtype {tensor.dtype}", "float32 or float64, with images in [0, 1]")
+    tensor = plain(as_tensor(argument, value))
     if tensor.ndim == len(shape):
         tensor = tensor[None]
     if tuple(tensor.shape[1:]) != tuple(shape) or len(tensor) == 0:
-        raise ArgumentError(argument, f"shape {tuple(tensor.shape)}", f"(N, {', '.join(map(str, shape))})")
+        given, accepted = tuple(tensor.shape), f"(N, {', '.join(map(str, shape))})"
+        raise ArgumentError(argument, f"shape {given}", accepted + channels_last(given, tuple(shape)))
     if not torch.isfinite(tensor).all():
         raise ArgumentError(argument, "NaN or infinite values", "finite values")
     return tensor

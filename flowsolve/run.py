@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ import numpy as np
 import torch
 
 from . import interrupts
-from .ambient import plain, undisturbed
+from .ambient import undisturbed
 from .errors import ArgumentError, RecordError, UnsupportedError
-from .initialise import Start, make_start
-from .metrics import psnr
+from .initialise import Start, as_start, make_start
+from .metrics import decibels
 from .numbers import as_count
 from .objectives.base import Objective
 from .recording import RunRecord, RunWriter, describe_run
@@ -71,7 +72,7 @@ class Run:
         self._counted = self.current = objective.with_own_tally()
         self.tally = self._counted.tally
         self.tally.limit = self.limits["max_evaluations"]
-        self.start = init if isinstance(init, Start) else self._make_start(init)
+        self.start = self._make_start(init)
         self._start_named = isinstance(init, str)
         self.iteration, self.seconds = 0, 0.0
         n = len(objective)
@@ -227,18 +228,12 @@ class Run:
         return Iterate(x, z, value.copy(), iteration.copy())
 
     @undisturbed
-    def _make_start(self, init: str | torch.Tensor) -> Start:
+    def _make_start(self, init: Any) -> Start:
         problem, prior = self.objective.problem, self.objective.prior
-        if isinstance(init, torch.Tensor):
-            given = plain(init).to(problem.y)
-            if tuple(given.shape) == (len(problem), *self.objective.shape):
-                return Start(x=given, name="given image", seed=self.seed)
-            if tuple(given.shape) == (len(problem), prior.n):
-                return Start(z=given, name="given latent", seed=self.seed)
-            raise ArgumentError(
-                "init", f"tensor of shape {tuple(init.shape)}", "images (N, C, H, W) or latents (N, n)"
-            )
-        return make_start(init, problem, prior, seed=self.seed)
+        if isinstance(init, str):
+            return make_start(init, problem, prior, seed=self.seed)
+        start = as_start(init, problem, prior, latent=len(self.objective.variable_shape) == 1)
+        return start if isinstance(init, Start) else replace(start, seed=self.seed)
 
     @undisturbed
     def _begin(self) -> None:
@@ -405,7 +400,7 @@ class Run:
         truth = self.objective.problem.x_true
         if truth is not None:
             rows = torch.as_tensor(active, device=truth.device)
-            columns["psnr"] = torch.as_tensor(psnr(evaluation.image, truth[rows]))
+            columns["psnr"] = torch.as_tensor(decibels(evaluation.image, truth[rows]))
         columns |= self.current.monitors(evaluation.image) | self.state.columns()
         row = {}
         for name, column in columns.items():

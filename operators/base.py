@@ -16,7 +16,7 @@ import numpy as np
 from ..arrays import Array, is_torch, to_numpy
 from ..errors import ArgumentError, UnsupportedError
 from ..numbers import plain
-from .checks import as_shape, check_array
+from .checks import as_shape, check_array, is_empty
 from .closedform import ClosedForms
 from .config import decode_options
 from .iterative import power_iteration
@@ -34,8 +34,8 @@ class LinearOperator(ClosedForms):
 
     Operators take float32 or float64 arrays of NumPy, CuPy, torch or another array-API
     library, with any number of leading batch axes, and return the same library, dtype and
-    device; inputs are never written to. On torch tensors, gradients of every order and
-    mode go through the explicit adjoint.
+    device; inputs are never written to. A batch without images has measurements without
+    images. On torch tensors, gradients of every order and mode go through the explicit adjoint.
 
     A subclass implements ``_apply`` and ``_adjoint`` in array-API code on raw arrays, and
     may implement ``_gram``, ``_cogram_function`` (with ``has_closed_form``), ``_lipschitz``,
@@ -150,7 +150,10 @@ class LinearOperator(ClosedForms):
         ArgumentError
             If the type, dtype or shape is wrong.
         """
-        check_array(x, "x", self._dim_shape, self._n_images)
+        xp = check_array(x, "x", self._dim_shape, self._n_images)
+        if is_empty(x):
+            batch = tuple(x.shape)[: x.ndim - len(self._dim_shape)]
+            return xp.zeros((*batch, *self._codim_shape), dtype=x.dtype, device=x.device)
         return _call(self, x, transposed=False)
 
     __call__ = apply
@@ -173,7 +176,10 @@ class LinearOperator(ClosedForms):
         ArgumentError
             If the type, dtype or shape is wrong.
         """
-        check_array(y, "y", self._codim_shape, self._n_images)
+        xp = check_array(y, "y", self._codim_shape, self._n_images)
+        if is_empty(y):
+            batch = tuple(y.shape)[: y.ndim - len(self._codim_shape)]
+            return xp.zeros((*batch, *self._dim_shape), dtype=y.dtype, device=y.device)
         return _call(self, y, transposed=True)
 
     @property

@@ -111,11 +111,24 @@ def check_array(x: Any, argument: str, shape: tuple[int, ...], n_images: int | N
     given = tuple(x.shape)
     if given[-len(shape) :] != shape:
         meaning = " that is (..., C, H, W)" if len(shape) == 3 else ""
-        raise ArgumentError(argument, f"shape {given}", f"shape (..., {_listed(shape)}){meaning}")
+        accepted = f"shape (..., {_listed(shape)}){meaning}{channels_last(given, shape)}"
+        raise ArgumentError(argument, f"shape {given}", accepted)
     if n_images is not None and (len(given) == len(shape) or given[-len(shape) - 1] != n_images):
         accepted = f"shape (..., {n_images}, {_listed(shape)}), as the operator is for {n_images} image(s)"
         raise ArgumentError(argument, f"shape {given}", accepted)
     return xp
+
+
+def is_empty(x: Array) -> bool:
+    """Return whether an operand has no images: maps of it have none either, whatever their kernels do."""
+    return 0 in tuple(x.shape)
+
+
+def channels_last(given: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """Return what to do with images of shape `given` that have the channels of `shape` last, else nothing."""
+    if len(shape) == 3 and given[-3:] == (*shape[1:], shape[0]):
+        return "; channels come before rows and columns: numpy.moveaxis(images, -1, -3)"
+    return ""
 
 
 def _listed(shape: tuple[int, ...]) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..ambient import tensors_undisturbed
-from ..arrays import Array, is_torch, namespace
+from ..arrays import Array, copy, is_torch, namespace
 from ..errors import ArgumentError, UnsupportedError
-from .checks import ImageScalars, check_array, check_pair
+from .checks import ImageScalars, check_array, check_pair, is_empty
 from .iterative import (
     IterativeResult,
     cgls,
@@ -73,7 +73,7 @@ class ClosedForms:
         """
         self._need_closed_form()
         check_array(y, "y", self.codim_shape, self.n_images)
-        return self._cogram_function(f, y)
+        return copy(y) if is_empty(y) else self._cogram_function(f, y)
 
     @tensors_undisturbed
     def gram_function(self, f: Scalar, x: Array) -> Array:
@@ -101,6 +101,8 @@ class ClosedForms:
         self._need_closed_form()
         xp = check_array(x, "x", self.dim_shape, self.n_images)
 
+        if is_empty(x):
+            return copy(x)
         shown = with_axes(f, len(self.codim_shape), len(self.dim_shape))
 
         def quotient(e: Array) -> Array:
@@ -138,6 +140,8 @@ class ClosedForms:
             If an argument is not acceptable.
         """
         xp = check_array(y, "y", self.codim_shape, self.n_images)
+        if is_empty(y):
+            return self.adjoint(y)
         if not self.has_closed_form:
             return self._pinv_iterative(y, max_iter, tol)
         if rcond is None:
@@ -202,6 +206,8 @@ class ClosedForms:
         check_array(y, "y", self.codim_shape, self.n_images)
         check_pair(v, y, len(self.dim_shape), len(self.codim_shape))
         residual = y - self.apply(v)
+        if is_empty(residual):
+            return v + self.adjoint(residual)
         axes = (len(self.codim_shape), len(self.dim_shape))
         step = ImageScalars(tau, residual, "tau", *axes, infinite=True)
         if step.is_infinite:
@@ -238,6 +244,8 @@ class ClosedForms:
             If an argument is not acceptable.
         """
         check_array(y, "y", self.codim_shape, self.n_images)
+        if is_empty(y):
+            return self.adjoint(y)
         axes = (len(self.codim_shape), len(self.dim_shape))
         a = ImageScalars(alpha, y, "alpha", *axes).over(axes[0])
         if self.has_closed_form:

@@ -81,6 +81,11 @@ class Downsample(LinearOperator):
             self._spectrum = HostArray(self._folded_power())
 
     @property
+    def kernel(self) -> np.ndarray | None:
+        """The kernel of the blur, shape ``(1, kh, kw)`` or ``(C, kh, kw)``; None for means over blocks."""
+        return None if self._blur is None else self._blur.kernel
+
+    @property
     def divides(self) -> bool:
         """Whether the factor divides the image's sizes."""
         _, height, width = self.dim_shape

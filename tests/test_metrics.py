@@ -56,3 +56,42 @@ def test_bad_shapes(metric):
     if metric is ssim:
         with pytest.raises(ArgumentError, match="7x7"):
             metric(np.zeros((1, 3, 6, 8)), np.zeros((1, 3, 6, 8)))
+
+
+NOT_IMAGES = {
+    "uint8": (np.ones((1, 3, 8, 8), np.uint8), "divide images in 0..255 by 255"),
+    "torch integers": (torch.ones(1, 3, 8, 8, dtype=torch.int64), "divide images in 0..255 by 255"),
+    "booleans": (np.ones((1, 3, 8, 8), bool), "float32 or float64"),
+    "half": (torch.ones(1, 3, 8, 8, dtype=torch.float16), "float32 or float64"),
+    "0..255": (np.random.default_rng(0).random((1, 3, 8, 8)) * 255, "divide images in 0..255 by 255"),
+    "empty": (np.zeros((0, 3, 8, 8)), "empty batch"),
+    "none": (None, "NumPy, CuPy, torch"),
+    "ragged": ([[1.0], [1.0, 2.0]], "NumPy, CuPy, torch"),
+}
+
+
+@pytest.mark.parametrize("metric", [psnr, ssim])
+@pytest.mark.parametrize("name", NOT_IMAGES)
+def test_what_is_not_an_image_is_named_on_either_side(metric, name):
+    bad, message = NOT_IMAGES[name]
+    good = np.full((1, 3, 8, 8), 0.5)
+    if name != "empty":
+        with pytest.raises(ArgumentError, match=f"reference: .*{message}"):
+            metric(good, bad)
+        with pytest.raises(ArgumentError, match=f"x: .*{message}"):
+            metric(bad, good)
+    with pytest.raises(ArgumentError, match=message):
+        metric(bad, bad)
+
+
+def test_an_estimate_far_off_is_no_error_but_the_truth_has_no_nan():
+    truth = np.full((1, 3, 8, 8), 0.5)
+    assert psnr(1e6 * (truth - 0.6), truth) == pytest.approx(-10 * np.log10(0.25))
+    assert np.isnan(psnr(truth * np.nan, truth)).all()
+    with pytest.raises(ArgumentError, match="reference: got NaN"):
+        psnr(truth, truth * np.nan)
+
+
+def test_dtypes_and_libraries_may_differ():
+    x = np.random.default_rng(0).random((2, 3, 8, 8))
+    np.testing.assert_allclose(psnr(torch.as_tensor(x).float(), x * 0), psnr(x, x * 0), rtol=1e-5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
 from ..errors import ArgumentError
@@ -22,6 +23,10 @@ TASKS = {
     "inpaint-box": ("harmonic", "total-variation"),
     "denoise": ("total-variation", "non-local-means"),
 }
+
+#: Colours count as not measured where the operator leaves so many roundings of them, beside what it leaves
+#: of noise.
+UNSEEN = 100
 
 #: Baselines that look at the truth.
 ORACLES = ("tikhonov-best", "tikhonov-gradient-best")
@@ -55,7 +60,11 @@ def constant_fit(problem: InverseProblem) -> torch.Tensor:
     units = torch.eye(shape[0], dtype=y.dtype, device=y.device)
     colours = [units[c].reshape(-1, 1, 1).expand(n, *shape).contiguous() for c in range(shape[0])]
     columns = torch.stack([operator.apply(colour).flatten(1) for colour in colours], 2).double()
-    # Through the normal equations' pseudo-inverse: a colour that is not measured at all stays 0.
-    normal = torch.linalg.pinv(columns.mT @ columns, hermitian=True)
+    # Through the normal equations' pseudo-inverse: a colour that is not measured at all, but for rounding,
+    # stays 0.
+    noise = np.random.default_rng(0).standard_normal((n, *shape))
+    other = operator.apply(torch.as_tensor(noise).to(y)).flatten(1).double().square().sum(1)
+    unseen = (UNSEEN * torch.finfo(y.dtype).eps) ** 2 * other
+    normal = torch.linalg.pinv(columns.mT @ columns, hermitian=True, atol=unseen)
     fitted = (normal @ (columns.mT @ y.flatten(1).double()[..., None]))[..., 0]
     return fitted.to(y.dtype).reshape(n, shape[0], 1, 1).expand(n, *shape).contiguous()

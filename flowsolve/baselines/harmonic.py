@@ -18,7 +18,9 @@ def harmonic_fill(problem: InverseProblem) -> torch.Tensor:
     """Missing pixels by Laplace's equation from the known ones (masks only).
 
     Each unknown pixel is the mean of its neighbours, with reflecting image borders; known pixels
-    stay as measured. Solved exactly, with one factorisation for each distinct mask.
+    are as measured, over their weight. Pixels whose weight is below the noise level, so that their noise
+    is wider than the range of images, count as unknown. Solved exactly, with one factorisation for each
+    distinct mask.
 
     Raises
     ------
@@ -32,8 +34,12 @@ def harmonic_fill(problem: InverseProblem) -> torch.Tensor:
     n, channels, height, width = y.shape
     weights = np.broadcast_to(operator.mask, y.shape).reshape(n * channels, -1)
     planes = y.reshape(n * channels, -1)
-    known = weights != 0
-    filled = np.divide(planes, weights, out=np.zeros_like(planes), where=known)
+    # Not where that would leave nothing of an image.
+    size = np.abs(weights).reshape(n, -1)
+    least = np.minimum(problem.sigma, size.max(1, keepdims=True) / 2)
+    known = (size > least).reshape(weights.shape)
+    divided = np.divide(planes, weights, out=np.zeros_like(planes), where=known)
+    filled = divided.copy()
     groups: dict[bytes, list[int]] = {}
     for row in range(len(planes)):
         groups.setdefault(np.packbits(known[row]).tobytes(), []).append(row)
@@ -42,10 +48,10 @@ def harmonic_fill(problem: InverseProblem) -> torch.Tensor:
         unknown = np.flatnonzero(~known[rows[0]])
         given = np.flatnonzero(known[rows[0]])
         if not len(given):
-            # A channel that is hidden altogether takes the image's mean.
+            # A channel that is hidden altogether takes the mean of the image's known pixels.
             for row in rows:
                 image = slice(row // channels * channels, (row // channels + 1) * channels)
-                filled[row] = planes[image][known[image]].mean() if known[image].any() else 0.0
+                filled[row] = divided[image][known[image]].mean()
         elif len(unknown):
             across = laplacian[unknown]
             right = -(across[:, given] @ filled[np.ix_(rows, given)].T)

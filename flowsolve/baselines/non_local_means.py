@@ -11,6 +11,9 @@ from ..operators import Identity
 from ..problem import InverseProblem
 from .base import registry
 
+PATCH, DISTANCE = 5, 6
+"""Side of the patches that are compared, and how far apart they may be, in pixels."""
+
 
 @registry.register("non-local-means")
 def non_local_means(problem: InverseProblem) -> torch.Tensor:
@@ -25,8 +28,16 @@ def non_local_means(problem: InverseProblem) -> torch.Tensor:
         kind = type(problem.operator).__name__
         raise UnsupportedError(f"non-local-means: works for Identity, not for {kind}")
     y = problem.y.detach().cpu().numpy()
-    options = {"patch_size": 5, "patch_distance": 6, "h": 0.6 * problem.sigma, "sigma": problem.sigma}
+    options = {"patch_size": PATCH, "patch_distance": DISTANCE, "h": 0.6 * problem.sigma}
     if problem.sigma == 0:
         return problem.y.clone()
-    cleaned = [denoise_nl_means(image, channel_axis=0, fast_mode=True, **options) for image in y]
-    return torch.as_tensor(np.stack(cleaned)).to(problem.y)
+    # scikit-image takes an image of one column for a signal: edges are repeated up to a patch.
+    height, width = y.shape[2:]
+    tall, wide = max(0, PATCH - height), max(0, PATCH - width)
+    y = np.pad(y, ((0, 0), (0, 0), (0, tall), (0, wide)), mode="edge")
+    cleaned = [
+        denoise_nl_means(image, channel_axis=0, fast_mode=True, sigma=problem.sigma, **options) for image in y
+    ]
+    # It leaves out the axis of a single channel.
+    stacked = np.stack(cleaned).reshape(y.shape)[..., :height, :width]
+    return torch.as_tensor(stacked).to(problem.y).contiguous()

@@ -70,7 +70,7 @@ def discrepancy_weight(problem: InverseProblem, family: Family) -> torch.Tensor:
     operator, y = problem.operator, problem.y
     target = problem.n_measurements.double() * problem.sigma**2
     low, high = (torch.full((len(problem),), bound, dtype=torch.float64, device=y.device) for bound in ALPHAS)
-    scale = float(operator.lipschitz) ** 2
+    scale = _scale(problem)
     # Bisection in the exponent, all images at once.
     for _ in range(24):
         middle = (low + high) / 2
@@ -100,7 +100,12 @@ def oracle_weight(problem: InverseProblem, family: Family, who: str) -> torch.Te
     truth = problem.x_true
     if truth is None:
         raise UnsupportedError(f"{who}: needs the truth (x_true); {who.removesuffix('-best')!r} does without")
-    grid = float(problem.operator.lipschitz) ** 2 * np.logspace(*ALPHAS, 53)
+    grid = _scale(problem) * np.logspace(*ALPHAS, 53)
     rows = [torch.full((len(problem),), alpha, dtype=torch.float64, device=truth.device) for alpha in grid]
     scores = np.stack([psnr(family(problem, alpha), truth) for alpha in rows])
     return torch.as_tensor(grid[scores.argmax(0)], device=truth.device)
+
+
+def _scale(problem: InverseProblem) -> float:
+    """Return ‖A‖², or 1 for an operator that is 0, as the gradient of a single pixel is."""
+    return float(problem.operator.lipschitz) ** 2 or 1.0

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
@@ -22,6 +21,8 @@ from ..studies.advise import Advice
 from ..studies.advise import advise as find_advice
 from ..studies.candidates import Candidate, product_candidates
 from ..terminal import console, plain
+from ..threads import use_threads
+from ..words import number
 from .line import Line
 from .output import OutputFolder
 from .pipeline import DTYPES, Request, _check, _problem
@@ -95,7 +96,7 @@ def probe(
     sigma = task.sigma if request.sigma is None else request.sigma
     candidates = choices.candidates(task, sigma)
     if request.threads is not None:
-        torch.set_num_threads(request.threads)
+        use_threads(request.threads)
     prior = load_prior(request.prior, device=request.device, dtype=DTYPES[request.dtype])
     problem, _ = _problem(request, task, prior, None)
     picked = np.unique(np.linspace(0, len(problem) - 1, min(sample, len(problem))).round().astype(int))
@@ -195,7 +196,7 @@ def print_precedent(found: Precedent, request: Request, *, as_json: bool) -> Non
     table = _table("images", "PSNR (dB)", "start", "evals", "s", "p")
     for row in rows:
         p = "" if np.isnan(row["p"]) else f"{row['p']:.2g}"
-        numbers = (f"{row['psnr']:.2f}", f"{row['psnr_start']:.2f}", f"{row['evaluations']:.0f}")
+        numbers = (number(row["psnr"]), number(row["psnr_start"]), f"{row['evaluations']:.0f}")
         cells = (str(row["images"]), *numbers, f"{row['seconds']:.1f}", p)
         _add_row(table, row["combination"], cells, row["verdict"])
     _print(found.paragraph, table, line, {row["combination"]: row["verdict"] for row in rows})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 from ..errors import ArgumentError
@@ -30,6 +32,12 @@ def check_prior(
         typer.Option(help="Image, folder or zip to look at instead of samples; repeatable."),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Look at no more images of each --image.")] = None,
+    noise: Annotated[
+        float | None,
+        typer.Option(
+            help="Deviation of Gaussian noise added to --image; default: as the prior was trained with."
+        ),
+    ] = None,
     samples: Annotated[int, typer.Option(help="Samples at each temperature, without images.")] = 4,
     device: Device = "cpu",
     dtype: DataType = "float32",
@@ -40,19 +48,23 @@ def check_prior(
 
     Exit code 0 if all is well, 1 if a problem is found, 2 for a bad argument.
     """
-    import torch
-
     from ..flows import health, load_prior
     from ..terminal import plain
+    from ..threads import use_threads
     from .pipeline import DTYPES
 
     if dtype not in DTYPES:
         raise ArgumentError("dtype", repr(dtype), " or ".join(DTYPES))
     if threads is not None:
-        torch.set_num_threads(threads)
+        use_threads(threads)
     flow = load_prior(prior, device=device, dtype=DTYPES[dtype])
     print(plain(f"{flow!r}, {flow.config.coupling} couplings, sha256 {flow.sha256[:12]}"))
-    batches = _images(flow, image, limit) if image else _samples(flow, samples, seed)
+    if noise is None:
+        noise = trained_with(flow)
+    elif not image:
+        raise ArgumentError("noise", noise, "a deviation for the images of --image, of which there are none")
+    check_noise(noise)
+    batches = _images(flow, image, limit, noise, seed) if image else _samples(flow, samples, seed)
     found = 0
     for title, x, temperature in batches:
         report = health(flow, x, temperature)
@@ -66,6 +78,19 @@ def check_prior(
         raise typer.Exit(1)
 
 
+def trained_with(prior: FlowPrior) -> float:
+    """Return the deviation of the noise that the prior's card says it was trained with, 0 if it says none."""
+    gaussian = getattr(prior.card, "noise_sigma", None) or 0.0
+    width = getattr(prior.card, "noise_width", None) or 0.0
+    return math.hypot(gaussian, width / math.sqrt(12))
+
+
+def check_noise(noise: float) -> None:
+    """Raise `ArgumentError` if the deviation is not a finite number >= 0."""
+    if not (math.isfinite(noise) and noise >= 0):
+        raise ArgumentError("noise", noise, "a finite number >= 0")
+
+
 def _samples(prior: FlowPrior, count: int, seed: int) -> Iterator[tuple[str, torch.Tensor, float]]:
     if prior.any_size:
         side = -(-SIDE // prior.config.multiple) * prior.config.multiple
@@ -77,9 +102,12 @@ def _samples(prior: FlowPrior, count: int, seed: int) -> Iterator[tuple[str, tor
 
 
 def _images(
-    prior: FlowPrior, paths: list[Path], limit: int | None
+    prior: FlowPrior, paths: list[Path], limit: int | None, noise: float, seed: int
 ) -> Iterator[tuple[str, torch.Tensor, float]]:
-    """Yield the images of each path whole; a prior of any size reflects what it needs."""
+    """Yield the images of each path whole; a prior of any size reflects what it needs.
+
+    A prior that was trained on noisy images finds clean ones untypical: they are judged with its noise.
+    """
     import torch
 
     from ..images import read_images
@@ -90,4 +118,6 @@ def _images(
         )
     for path in paths:
         found = read_images([path], limit=limit, size=prior.config.size, argument="image").x
-        yield str(path), torch.as_tensor(found).to(device=prior.device, dtype=prior.dtype), 1.0
+        draws = np.random.default_rng(seed).standard_normal(found.shape)
+        x = torch.as_tensor(found + noise * draws).to(device=prior.device, dtype=prior.dtype)
+        yield f"{path}, with noise {noise:.3g}" if noise else str(path), x, 1.0

@@ -11,6 +11,7 @@ from ..arrays import to_numpy
 from ..images import write_png
 from ..metrics import WINDOW, psnr, ssim
 from ..report import Panel, restoration_figure, save_figure, worst
+from ..words import deviation, jsonable
 
 if TYPE_CHECKING:
     from .pipeline import Outcome
@@ -45,14 +46,14 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "init": outcome.start,
         "prior": objective.prior.name,
         "n_images": len(outcome.names),
-        "psnr_mean": _number(np.mean(quality["psnr"])) if quality else None,
-        "psnr_std": _number(np.std(quality["psnr"])) if quality else None,
-        "ssim_mean": _number(np.mean(quality["ssim"])) if quality else None,
-        "baseline": {name: _number(np.mean(m["psnr"])) if m else None for name, m in means.items()},
-        "objective_mean": _number(np.mean(result.value)),
-        "evaluations_mean": _number(np.mean(result.counts["evaluations"])),
-        "iterations_mean": _number(np.mean(result.iterations)),
-        "seconds": _number(result.seconds),
+        "psnr_mean": jsonable(np.mean(quality["psnr"])) if quality else None,
+        "psnr_std": jsonable(deviation(quality["psnr"])) if quality else None,
+        "ssim_mean": jsonable(np.mean(quality["ssim"])) if quality else None,
+        "baseline": {name: jsonable(np.mean(m["psnr"])) if m else None for name, m in means.items()},
+        "objective_mean": jsonable(np.mean(result.value)),
+        "evaluations_mean": jsonable(np.mean(result.counts["evaluations"])),
+        "iterations_mean": jsonable(np.mean(result.iterations)),
+        "seconds": jsonable(result.seconds),
         "status": dict(Counter(result.status)),
         "record": str(outcome.folder.record),
     }
@@ -64,9 +65,9 @@ def per_image(outcome: Outcome) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "psnr": _number(quality["psnr"][i]) if quality else None,
-            "ssim": _number(quality["ssim"][i]) if quality else None,
-            "objective": _number(result.value[i]),
+            "psnr": jsonable(quality["psnr"][i]) if quality else None,
+            "ssim": jsonable(quality["ssim"][i]) if quality else None,
+            "objective": jsonable(result.value[i]),
             "evaluations": int(result.counts["evaluations"][i]),
             "iterations": int(result.iterations[i]),
             "status": result.status[i],
@@ -124,8 +125,3 @@ def _degraded(outcome: Outcome) -> Panel:
     shown = y if support is None else np.where(np.asarray(support) > 0, y, hidden)
     comparable = problem.x_true is not None and support is None and y.shape == problem.x_true.shape
     return Panel("degraded", shown, metrics(outcome, y)["psnr"] if comparable else None)
-
-
-def _number(value: Any) -> float | None:
-    """Return a float that JSON can hold, or None."""
-    return float(value) if np.isfinite(value) else None

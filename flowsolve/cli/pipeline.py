@@ -24,6 +24,7 @@ from ..problem import InverseProblem, check_sigma, degrade
 from ..result import Result
 from ..run import Run
 from ..solvers.base import solver_name
+from ..threads import check_threads, use_threads
 from .job import check_job, make_job, preset_task
 from .output import OutputFolder
 from .progress import ProgressLine
@@ -130,7 +131,7 @@ def run(request: Request, images: ImageSet | None = None) -> Outcome:
     task = _check(request)
     folder.check(force=request.force)
     if request.threads is not None:
-        torch.set_num_threads(request.threads)
+        use_threads(request.threads)
     prior = load_prior(request.prior, device=request.device, dtype=DTYPES[request.dtype])
     problem, names = _problem(request, task, prior, images)
     folder.check_images(names)
@@ -180,13 +181,14 @@ def _check(request: Request) -> tasks.Task:
     for argument, number, least in (
         ("limit", request.limit, 1),
         ("seed", request.seed, 0),
-        ("threads", request.threads, 1),
         ("max-iter", request.max_iter, 0),
         ("max-evaluations", request.max_evaluations, 1),
         ("restarts", request.restarts, 1),
     ):
         if number is not None and number < least:
             raise ArgumentError(argument, number, f"an integer >= {least}")
+    if request.threads is not None:
+        check_threads(request.threads)
     if request.max_seconds is not None and not request.max_seconds > 0:
         raise ArgumentError("max-seconds", request.max_seconds, "a number > 0")
     if request.kernel_scale is not None and request.kernel is None:

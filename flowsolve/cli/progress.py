@@ -6,6 +6,7 @@ import numpy as np
 from rich.console import Console
 
 from ..stopping import Progress as RunProgress
+from ..words import number
 from .line import Line
 
 
@@ -40,7 +41,7 @@ class ProgressLine(Line):
         evaluations = float(np.mean(progress.evaluations))
         state = f"{progress.iteration}/{self.max_iter}  F {np.mean(progress.value):.6g}"
         if progress.psnr is not None:
-            state += f"  PSNR {np.mean(progress.psnr):.2f} dB"
+            state += f"  PSNR {number(np.mean(progress.psnr))} dB"
         state += f"  {evaluations:.0f} evals"
         done = [progress.iteration / self.max_iter] if self.max_iter else [1.0]
         if self.max_evaluations:

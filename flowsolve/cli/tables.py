@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..terminal import console, plain
+from ..words import deviation, number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,12 +51,13 @@ def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
         rows = {f"flow: {said['formulation']} {said['phi']}, {said['solver']}": outcome.restored}
         for place, (name, x) in enumerate((rows | outcome.baselines).items()):
             values = metrics(outcome, x)
-            cells = [f"{np.mean(values['psnr']):.2f}", f"{np.std(values['psnr']):.2f}"]
-            cells.append(f"{np.mean(values['ssim']):.4f}")
+            cells = [number(np.mean(values["psnr"])), number(deviation(values["psnr"]))]
+            cells.append(number(np.mean(values["ssim"]), ".4f"))
             table.add_row(name, *cells, style="bold" if place == 0 else None, end_section=place == 0)
         out.print(table)
     out.print(
-        f"objective {said['objective_mean']:.6g}, {said['iterations_mean']:.0f} iterations and "
+        f"objective {number(np.mean(outcome.result.value), '.6g')}, "
+        f"{said['iterations_mean']:.0f} iterations and "
         f"{said['evaluations_mean']:.0f} evaluations an image, {said['seconds']:.1f} s; {ends}"
     )
     written = "run.h5, figure.png, summary.json, restored/"
@@ -99,8 +101,8 @@ def print_comparison(compared: Sequence[Comparison], axis: str) -> None:
     for heading in ("status", axis, "F", "PSNR", f"F at {common:.4g}", f"PSNR at {common:.4g}"):
         table.add_column(heading, justify="right", no_wrap=True)
     for run in compared:
-        psnr = "" if run.psnr is None else f"{run.psnr[-1]:.2f}"
-        common_psnr = "" if run.at_common[1] is None else f"{run.at_common[1]:.2f}"
+        psnr = "" if run.psnr is None else number(run.psnr[-1])
+        common_psnr = "" if run.at_common[1] is None else number(run.at_common[1])
         ends = (run.status, f"{run.cost[-1]:.4g}", f"{run.value[-1]:.6g}", psnr)
         table.add_row(run.label, *ends, f"{run.at_common[0]:.6g}", common_psnr)
     console().print(table)
@@ -192,5 +194,5 @@ def _images_table(record: RunRecord) -> Table:
 
 def _cell(heading: str, value: float) -> str:
     if heading in ("dB: start", "at lowest", "highest"):
-        return f"{value:.2f}"
-    return f"{value:.5g}"
+        return number(value)
+    return number(value, ".5g")

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import torch
 
-from ..errors import ArgumentError
 from ..flows import FlowPrior, load_prior
 from ..recording import RunRecord
+from ..threads import use_threads as torch_threads
 from .progress import ProgressLine
 
 
 def use_threads(record: RunRecord, threads: int | None) -> None:
     """Compute with `threads`, or with as many as the run did: another number can change the last bits."""
-    if threads is not None and threads < 1:
-        raise ArgumentError("threads", threads, "an integer >= 1")
-    torch.set_num_threads(threads or record.config["threads"])
+    torch_threads(record.config["threads"] if threads is None else threads)
 
 
 def load_for(record: RunRecord, prior: str | None) -> FlowPrior | None:

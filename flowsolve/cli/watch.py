@@ -16,6 +16,7 @@ from rich.text import Text
 from ..errors import ArgumentError
 from ..terminal import console as make_console
 from ..terminal import plain
+from ..words import number
 
 if TYPE_CHECKING:
     from ..recording import RunRecord
@@ -72,9 +73,9 @@ def view(run: RunRecord, blocks: str = BLOCKS) -> Group:
     for name, column in columns.items():
         mean = column.mean(1)
         best = mean.max() if name.startswith("PSNR") else mean.min()
-        table.add_row(name, f"{mean[0]:.6g}", f"{mean[-1]:.6g}", f"{best:.6g}")
+        table.add_row(name, *(number(value, ".6g") for value in (mean[0], mean[-1], best)))
         title, drawn = f"{name}, mean of {column.shape[1]}", mean
-        if name == "objective" and np.ptp(mean) > 0:
+        if name == "objective" and np.isfinite(mean).all() and np.ptp(mean) > 0:
             # Objectives fall by powers of ten: a linear curve would be one step and a flat line.
             gap = mean - mean.min()
             title, drawn = f"{title}, above its lowest, log scale", np.log10(gap.clip(min=gap[gap > 0].min()))
@@ -104,7 +105,12 @@ def curve(values: np.ndarray, width: int = WIDTH, height: int = HEIGHT, blocks: 
     str
         `height` lines.
     """
-    pieces = np.array_split(np.asarray(values, dtype=float), min(width, len(values)))
+    values = np.asarray(values, dtype=float)
+    finite = values[np.isfinite(values)]
+    # What is infinite, as the PSNR of equal images, is drawn at the edge; what is undefined, at the lowest.
+    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
+    values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
+    pieces = np.array_split(values, min(width, len(values)))
     means = np.array([piece.mean() for piece in pieces])
     low, span = means.min(), np.ptp(means)
     level = np.full(len(means), 0.5) if span == 0 else (means - low) / span

@@ -89,7 +89,10 @@ class Objective(ABC):
             names = " or ".join(map(repr, self.phis))
             raise ArgumentError("phi", repr(phi), f"{names} for the {self.name} objective")
         if extra is not None and not isinstance(extra, Functional):
-            raise ArgumentError("extra", type(extra).__name__, "a flowsolve.functionals.Functional")
+            of_pyxu = type(extra).__module__.startswith("pyxu") or hasattr(extra, "prox")
+            accepted = "a flowsolve.functionals.Functional"
+            accepted += f"; PyxuFunctional({type(extra).__name__}(...)) makes one of it" if of_pyxu else ""
+            raise ArgumentError("extra", type(extra).__name__, accepted)
         self.shape = tuple(problem.operator.dim_shape)
         self.prior = _fit(prior, self.shape)
         self.problem = problem.to(device=prior.device, dtype=prior.dtype)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ArgumentError
+from ..words import number
 from .contenders import SETTING, contenders, starts
 from .curves import Curve, read_curves
 from .explaining import counted
@@ -98,7 +99,7 @@ def best_images(index: Index) -> Answer | None:
     words = _most_often(table.drop_duplicates(list(FAMILY)))
     for key, own in table.groupby(list(FAMILY), sort=False, dropna=False):
         best = own.iloc[0]
-        line = f"{_task(key)}: {said.combination(best)}, {best['psnr']:.2f} dB"
+        line = f"{_task(key)}: {said.combination(best)}, {number(best['psnr'])} dB"
         others = [f"{said.combination(row)} {_under(row)}" for row in own.iloc[1:].to_dict("records")]
         if others:
             line += f"; others at their best: {', '.join(others)} dB"

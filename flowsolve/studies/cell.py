@@ -21,6 +21,7 @@ from ..problem import InverseProblem, degrade
 from ..recording import RunRecord, open_run
 from ..recording.resume import resume
 from ..solvers.base import make_solver
+from ..threads import use_threads
 from .cells import Cell
 from .compatibility import build_operator
 from .folder import StudyFolder
@@ -131,7 +132,7 @@ def make_objective(cell: Cell, inputs: Inputs, prior: FlowPrior) -> Objective:
 def computing_with(threads: int) -> Iterator[None]:
     """Compute with so many threads, then with as many as before: their number can change the last bits."""
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    use_threads(threads)
     try:
         yield
     finally:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import ArgumentError
 from ..solvers import make_solver, registry
+from ..words import number
 from .advise import stopping_iteration
 from .candidates import Candidate
 from .extras import require
@@ -223,9 +224,10 @@ def _explain(
         f"{table['run'].nunique()} finished runs of {task} at sigma {nearest:g} with {len(ranking)} "
         "combinations were compared by the PSNR of their images; values of F with different weights or prior "
         "terms cannot be compared.",
-        f"Best is {first['combination']}: {first['psnr']:.2f} dB in the mean over {first['images']} images, "
-        f"{first['psnr'] - first['psnr_start']:+.2f} dB over its start, for {first['evaluations']:.0f} "
-        "evaluations an image.",
+        f"Best is {first['combination']}: {number(first['psnr'])} dB in the mean over "
+        f"{first['images']} images, "
+        f"{number(first['psnr'] - first['psnr_start'], '+.2f')} dB over its start, for "
+        f"{first['evaluations']:.0f} evaluations an image.",
     ]
     if not math.isclose(nearest, sigma, rel_tol=1e-6, abs_tol=1e-12):
         words.append(f"There are no runs at sigma {sigma:g}: these are the nearest.")
@@ -236,7 +238,7 @@ def _explain(
     if len(others):
         second = others.iloc[0]
         if place == 0:
-            words.append(f"Next comes {second['combination']} with {second['psnr']:.2f} dB.")
+            words.append(f"Next comes {second['combination']} with {number(second['psnr'])} dB.")
         words.append(
             f"{len(close)} of the others cannot be told from the best image by image (Wilcoxon's signed-rank "
             f"test, Holm's correction, level {LEVEL:g})."

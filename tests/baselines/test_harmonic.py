@@ -54,3 +54,24 @@ def test_only_masks():
     problem = fs.InverseProblem(ops.Identity((3, 8, 8)), torch.zeros(1, 3, 8, 8), sigma=0)
     with pytest.raises(UnsupportedError, match="Mask"):
         harmonic_fill(problem)
+
+
+@pytest.mark.parametrize("weight", [0.5, -2.0, 20.0])
+def test_a_hidden_channel_takes_the_mean_of_the_others_without_their_weights(weight):
+    mask = np.full((3, 6, 6), weight)
+    mask[1] *= 3
+    mask[2] = 0
+    x = torch.full((2, 3, 6, 6), 0.8, dtype=torch.float64)
+    torch.testing.assert_close(fill(mask, x, (3, 6, 6)), x)
+
+
+def test_pixels_of_which_only_noise_is_seen_are_filled():
+    mask = np.ones((12, 10))
+    mask[3:8, 2:7] = 0.01
+    operator = ops.Mask(mask, dim_shape=(1, 12, 10))
+    problem = fs.InverseProblem(operator, fs.degrade(operator, ramp(), sigma=0.05), sigma=0.05)
+    assert (harmonic_fill(problem) - ramp()).abs().max() < 0.3
+    # A mask that is faint everywhere is all that there is.
+    faint = ops.Mask(0.01 * np.ones((12, 10)), dim_shape=(1, 12, 10))
+    problem = fs.InverseProblem(faint, faint.apply(ramp()), sigma=0.05)
+    torch.testing.assert_close(harmonic_fill(problem), ramp())

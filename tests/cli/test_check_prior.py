@@ -98,3 +98,22 @@ def test_bad_arguments_are_one_line_and_code_2(run, prior_file, tmp_path, argume
     words = [word.format(file=prior_file, wrong=tmp_path / "wrong.png") for word in arguments]
     code, _, err = run(*words)
     assert code == 2 and message in err and err.count("\n") == 1
+
+
+def test_a_prior_trained_with_noise_judges_images_with_it(tiny_prior):
+    from types import SimpleNamespace
+
+    from flowsolve.cli.check_prior import check_noise, trained_with
+    from flowsolve.errors import ArgumentError
+
+    assert trained_with(tiny_prior) == 0
+    cards = [
+        ({"noise_sigma": 0.03}, 0.03),
+        ({"noise_width": 1 / 32}, 1 / 32 / 12**0.5),
+        ({"noise_sigma": None}, 0),
+    ]
+    for fields, deviation in cards:
+        assert trained_with(SimpleNamespace(card=SimpleNamespace(**fields))) == pytest.approx(deviation)
+    for bad in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(ArgumentError, match="noise"):
+            check_noise(bad)

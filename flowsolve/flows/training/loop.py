@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from ...errors import ArgumentError
+from ...threads import use_threads
 from ..checkpoints import save_prior
 from .checkpoint import load_tensors, save_checkpoint
 from .distributed import World, join_world
@@ -62,7 +63,7 @@ def train(options: TrainingOptions, observer: Observer | None = None) -> Trainin
         If the checkpoint to resume, or the initial prior, cannot be read.
     """
     if options.threads is not None:
-        torch.set_num_threads(options.threads)
+        use_threads(options.threads)
     with join_world(options.device) as world, held_signals() as told:
         return _Run(options, world, observer or Silent(), told).run()
 

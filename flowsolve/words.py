@@ -1,0 +1,38 @@
+"""Numbers as people and JSON read them: infinite and undefined ones in words."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+
+def number(value: Any, form: str = ".2f") -> str:
+    """Return a number in a format, or ``infinite``, ``-infinite``, ``undefined``.
+
+    Parameters
+    ----------
+    value : float
+        The number.
+    form : str, optional
+        Format of a finite one.
+    """
+    said = jsonable(value)
+    return said if isinstance(said, str) else format(said, form)
+
+
+def jsonable(value: Any) -> float | str:
+    """Return a number as a float that JSON can hold, or the word of :func:`number`."""
+    value = float(value)
+    if math.isnan(value):
+        return "undefined"
+    return ("infinite" if value > 0 else "-infinite") if math.isinf(value) else value
+
+
+def deviation(values: Any) -> float:
+    """Return the population standard deviation: 0 of equal values, also if infinite; NaN if others are."""
+    values = np.asarray(values, dtype=np.float64)
+    if np.isfinite(values).all():
+        return float(np.std(values))
+    return 0.0 if (values == values.flat[0]).all() else math.nan
