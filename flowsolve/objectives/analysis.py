@@ -14,7 +14,7 @@ from ..errors import ArgumentError, UnsupportedError
 from ..fidelities import LeastSquares
 from ..flows import FlowPrior
 from ..problem import InverseProblem
-from .base import PHIS, Objective, per_image, require_closed_form
+from .base import PHIS, Objective, require_closed_form
 from .evaluation import Evaluation
 from .flow_prox import flow_prox
 from .smoothing import SMOOTHED, Smoothing
