@@ -73,7 +73,7 @@ def undisturbed(function: Function) -> Function:
 
 
 def tensors_undisturbed(function: Function) -> Function:
-    """Return :func:`undisturbed` of a function that takes arrays of any library; only tensors import torch."""
+    """Return :func:`undisturbed` of a function of arrays of any library; only tensors import torch."""
     inner = undisturbed(function)
 
     @functools.wraps(function)

@@ -93,8 +93,8 @@ def _calmly(function: Callable, x: torch.Tensor) -> torch.Tensor:
 def _told(function: Callable, what: str) -> str:
     owner = type(getattr(function, "__self__", function)).__name__
     return (
-        f"{owner}.{getattr(function, '__name__', 'map')} does not work on torch tensors ({what}): write it in "
-        "array-API code, or hand NumPy functions to flowsolve.operators.from_functions"
+        f"{owner}.{getattr(function, '__name__', 'map')} does not work on torch tensors ({what}): write it "
+        "in array-API code, or hand NumPy functions to flowsolve.operators.from_functions"
     )
 
 

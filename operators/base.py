@@ -96,8 +96,8 @@ class LinearOperator(ClosedForms):
     def _options(self) -> dict[str, Any]:
         """Return the constructor's arguments as JSON-able values."""
         raise UnsupportedError(
-            f"{type(self).__name__} cannot be described, as a record does: it defines no _options(), which returns "
-            "the constructor's arguments"
+            f"{type(self).__name__} cannot be described, as a record does: it defines no _options(), which "
+            "returns the constructor's arguments"
         )
 
     def _example(self, seed: int = 0) -> Array:

@@ -40,7 +40,7 @@ class ClosedForms:
         return False
 
     def _cogram_function(self, f: Scalar, y: Array) -> Array:
-        """Return f(A Aᵀ) y, `f` mapping eigenvalues, with the axes of a measurement, to an array like them."""
+        """Return f(A Aᵀ) y, `f` mapping eigenvalues with the axes of a measurement to an array like it."""
         raise NotImplementedError
 
     def _adjoint_cogram_function(self, f: Scalar, y: Array) -> Array:
