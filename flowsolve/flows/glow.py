@@ -59,7 +59,7 @@ class Level(nn.Module):
             # around them); it keeps the other levels' form so that all levels' tensors are named and
             # shaped alike.
             kept = channels if self.last else channels // 2
-            self.split_prior = nn.Conv2d(kept, 2 * kept, 3, padding=1)
+            self.split_prior = nn.Conv2d(kept, 2 * kept, 3, padding=1, dtype=torch.float32)
             nn.init.zeros_(self.split_prior.weight)
             nn.init.zeros_(self.split_prior.bias)  # type: ignore[arg-type]
 

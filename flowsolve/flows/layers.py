@@ -63,8 +63,8 @@ class ActNorm(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.log_scale = nn.Parameter(torch.zeros(channels))
+        self.bias = nn.Parameter(torch.zeros(channels, dtype=torch.float32))
+        self.log_scale = nn.Parameter(torch.zeros(channels, dtype=torch.float32))
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:
@@ -97,11 +97,11 @@ class InvertibleConv1x1(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.register_buffer("permutation", torch.zeros(channels, channels))
-        self.register_buffer("sign", torch.ones(channels))
-        self.lower = nn.Parameter(torch.zeros(channels, channels))
-        self.upper = nn.Parameter(torch.zeros(channels, channels))
-        self.log_diagonal = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("permutation", torch.zeros(channels, channels, dtype=torch.float32))
+        self.register_buffer("sign", torch.ones(channels, dtype=torch.float32))
+        self.lower = nn.Parameter(torch.zeros(channels, channels, dtype=torch.float32))
+        self.upper = nn.Parameter(torch.zeros(channels, channels, dtype=torch.float32))
+        self.log_diagonal = nn.Parameter(torch.zeros(channels, dtype=torch.float32))
         if not self.lower.is_meta:
             self.reset_parameters()
 
@@ -155,10 +155,10 @@ class Coupling(nn.Module):
         half = channels // 2
         changed = channels if rule.affine else half
         self.rule, self.border = rule, border
-        self.conv1 = nn.Conv2d(half, hidden, 3, padding=1)
-        self.conv2 = nn.Conv2d(hidden, hidden, 1)
-        self.conv3 = nn.Conv2d(hidden, changed, 3, padding=1)
-        self.log_gain = nn.Parameter(torch.zeros(changed))
+        self.conv1 = nn.Conv2d(half, hidden, 3, padding=1, dtype=torch.float32)
+        self.conv2 = nn.Conv2d(hidden, hidden, 1, dtype=torch.float32)
+        self.conv3 = nn.Conv2d(hidden, changed, 3, padding=1, dtype=torch.float32)
+        self.log_gain = nn.Parameter(torch.zeros(changed, dtype=torch.float32))
         nn.init.zeros_(self.conv3.weight)
         nn.init.zeros_(self.conv3.bias)  # type: ignore[arg-type]
 

@@ -68,6 +68,6 @@ class Smoothing:
         """Yield x + s n, x − s n for each pair of draws, of the shape of x, (N, C, H, W)."""
         generator = torch.Generator().manual_seed(self.seed)
         for _ in range(self.draws // 2):
-            noise = self.deviation * torch.randn(x.shape[1:], generator=generator).to(x)
+            noise = self.deviation * torch.randn(x.shape[1:], generator=generator, dtype=torch.float32).to(x)
             yield x + noise
             yield x - noise

@@ -87,7 +87,9 @@ def sample_grid(glow: Glow, size: int, seed: int) -> Tensor:
     for row in range(GRID):
         temperature = TEMPERATURES[row * len(TEMPERATURES) // GRID]
         shapes = glow.config.latent_shapes((size, size))
-        latents = [temperature * torch.randn(GRID, *shape, generator=source) for shape in shapes]
+        latents = [
+            temperature * torch.randn(GRID, *shape, generator=source, dtype=torch.float32) for shape in shapes
+        ]
         images, _ = glow.inverse([latent.to(place) for latent in latents])
         rows.append(torch.cat(list(images), 2))
     return torch.cat(rows, 1).cpu()
