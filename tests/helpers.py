@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 
 import numpy as np
 import torch
@@ -38,6 +39,34 @@ def make_problem(operator=None, sigma=0.05, n=3, seed=0):
     x = make_images(n)
     operator = ops.Mask.random(missing=0.4, dim_shape=(3, 8, 8), seed=1) if operator is None else operator
     return fs.InverseProblem(operator, fs.degrade(operator, x, sigma=sigma, seed=seed), sigma=sigma, x_true=x)
+
+
+#: Seconds after which something counts as hung: far more than it takes on a machine that is busy.
+PATIENCE = 600
+
+
+class Ticks:
+    """A clock that goes on by a fixed step whenever it is read, however busy the machine is."""
+
+    def __init__(self, step=0.001):
+        self.step, self.now = step, 0.0
+
+    def __call__(self):
+        self.now += self.step
+        return self.now
+
+
+def wait_until(holds):
+    """Wait until ``holds()``, and fail when it never does."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, "it never came about"
+        time.sleep(0.01)
+
+
+def foreign_threads():
+    """Return the threads of solvers of other libraries."""
+    return [thread for thread in threading.enumerate() if thread.name == "flowsolve-external"]
 
 
 def in_threads(work, n=3):

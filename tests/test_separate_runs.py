@@ -1,12 +1,11 @@
 """Runs of one objective that go on side by side: each is what it would be alone."""
 
-import threading
 from itertools import zip_longest
 
 import numpy as np
 import pytest
 import torch
-from helpers import in_threads
+from helpers import foreign_threads, in_threads, wait_until
 
 import flowsolve as fs
 from flowsolve.errors import UnsupportedError
@@ -128,7 +127,7 @@ def test_leaving_a_loop_early_ends_the_run_as_stopped(solver, recorded, tiny_pri
         if step.iteration == 2:
             break
     assert steps.result().status == ["stopped"] * 3 and steps.result().iterations.tolist() == [2] * 3
-    assert not [thread for thread in threading.enumerate() if thread.name == "flowsolve-external"]
+    wait_until(lambda: not foreign_threads())
     with pytest.raises(UnsupportedError, match="gone through once"):
         list(steps)
     if recorded:

@@ -66,6 +66,7 @@ def advise(
     criterion: str = "auto",
     seed: int = 0,
     began: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
     watch: Callable[[int, int, str, float], None] | None = None,
 ) -> Advice:
     """Try combinations on a problem by successive halving and choose one.
@@ -85,7 +86,9 @@ def advise(
     seed : int
         Seed of random starts and of what is held out.
     began : float, optional
-        When the budget began, by ``time.monotonic()``; now unless given.
+        When the budget began, by `clock`; now unless given.
+    clock : callable
+        Returns the time in seconds.
     watch : callable, optional
         Called with the rung, the number of rungs, the label of the combination whose turn it is and the part
         of the budget that is gone.
@@ -99,23 +102,23 @@ def advise(
     ArgumentError
         If the budget is not > 0, the criterion does not fit, or no combination can be run on the problem.
     """
-    began = time.monotonic() if began is None else began
+    began = clock() if began is None else began
     if not (np.isfinite(budget) and budget > 0):
         raise ArgumentError("budget", budget, "a number of seconds > 0")
     if not candidates:
         raise ArgumentError("candidates", "none", "one or more combinations")
     rule = make_criterion(criterion, problem, seed)
-    probes, impossible = _probes(candidates, rule, prior, seed)
+    probes, impossible = _probes(candidates, rule, prior, seed, clock)
     if isinstance(rule, ByObjective):
         _check_one_objective(probes)
 
     def turn(rung: int, number: int, contender: Contender) -> None:
         assert watch is not None and isinstance(contender, Probe)
-        watch(rung, number, contender.candidate.label, (time.monotonic() - began) / budget)
+        watch(rung, number, contender.candidate.label, (clock() - began) / budget)
 
-    left = budget - (time.monotonic() - began)
+    left = budget - (clock() - began)
     try:
-        standings = successive_halving(probes, left, watch=None if watch is None else turn)
+        standings = successive_halving(probes, left, clock=clock, watch=None if watch is None else turn)
         max_iter = _iterations(rule, standings[0].contender)
         tried = [_tried(standing, place, rule) for place, standing in enumerate(standings)] + impossible
     finally:
@@ -123,14 +126,18 @@ def advise(
             probe.close()
     if not np.isfinite(tried[0].score):
         raise ArgumentError("candidates", _reasons(tried), "a combination that can be run on the problem")
-    seconds = time.monotonic() - began
+    seconds = clock() - began
     chosen = tried[0].candidate
     paragraph = explain(tried, rule, len(problem), seconds, budget, max_iter)
     return Advice(chosen, max_iter, tried, rule, len(problem), seconds, budget, paragraph)
 
 
 def _probes(
-    candidates: Sequence[Candidate], rule: Criterion, prior: FlowPrior, seed: int
+    candidates: Sequence[Candidate],
+    rule: Criterion,
+    prior: FlowPrior,
+    seed: int,
+    clock: Callable[[], float],
 ) -> tuple[list[Probe], list[Tried]]:
     """Return what can be tried, and the combinations that have no meaning with the reason."""
     starts: dict[str, Start | FlowsolveError] = {}
@@ -146,7 +153,7 @@ def _probes(
         try:
             if isinstance(start, FlowsolveError):
                 raise start
-            probes.append(Probe(candidate, rule, prior, start, seed))
+            probes.append(Probe(candidate, rule, prior, start, seed, clock))
         except FlowsolveError as error:
             nan = float("nan")
             impossible.append(Tried(candidate, 0, 0, 0.0, 0.0, nan, nan, f"impossible: {error}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -32,6 +33,8 @@ class Probe:
         The candidate's start.
     seed : int
         Seed of the start.
+    clock : callable
+        Returns the time in seconds.
 
     Attributes
     ----------
@@ -47,9 +50,15 @@ class Probe:
     """
 
     def __init__(
-        self, candidate: Candidate, criterion: Criterion, prior: FlowPrior, start: Start, seed: int = 0
+        self,
+        candidate: Candidate,
+        criterion: Criterion,
+        prior: FlowPrior,
+        start: Start,
+        seed: int = 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.candidate, self.criterion = candidate, criterion
+        self.candidate, self.criterion, self._clock = candidate, criterion, clock
         self.group = candidate.formulation
         self.objective = make_objective(candidate, criterion, prior)
         # Halving sets the limits; a run must have one.
@@ -60,21 +69,21 @@ class Probe:
 
     def advance(self, seconds: float) -> None:
         """Go on for about so many seconds, at least by one iteration."""
-        began = time.monotonic()
+        began = self._clock()
         longest = 0.0
         while not self.ended:
-            turn = time.monotonic()
+            turn = self._clock()
             try:
                 self.ended = next(self._steps, None) is None
             except FlowsolveError as error:
                 # A start at which F is not finite, for example: the others go on.
                 self.error, self.ended = str(error), True
-            now = time.monotonic()
+            now = self._clock()
             longest = max(longest, now - turn)
             # The next iteration would end nearer behind the limit than this one before it.
             if now - began + longest / 2 >= seconds:
                 break
-        self.seconds += time.monotonic() - began
+        self.seconds += self._clock() - began
 
     def score(self) -> float:
         """Return the best score so far, more is better; NaN of one that could not go on."""

@@ -3,17 +3,27 @@ import shlex
 
 import numpy as np
 import pytest
+from helpers import Ticks
 from PIL import Image
 from study_records import make_cell, make_study
 
-from flowsolve.cli import main
+from flowsolve.cli import advising, main
+from flowsolve.studies.advise import advise as find_advice
 
 
 @pytest.fixture
-def advise(prior_file, photographs, capsys, tmp_path):
-    """Run ``flowsolve advise`` and return (exit code, standard output, standard error)."""
+def advise(prior_file, photographs, capsys, tmp_path, monkeypatch):
+    """Run ``flowsolve advise`` and return (exit code, standard output, standard error).
 
-    def run(*arguments, task="inpaint-random", images=None, prior=prior_file, budget=0.8):
+    Its clock takes two milliseconds an iteration.
+    """
+
+    def by_ticks(*arguments, began, **options):
+        return find_advice(*arguments, clock=Ticks(), **options)
+
+    monkeypatch.setattr(advising, "find_advice", by_ticks)
+
+    def run(*arguments, task="inpaint-random", images=None, prior=prior_file, budget=0.1):
         images = [photographs] if images is None else images
         words = ["advise", *images, "--task", task, "--prior", prior, "--budget", budget]
         code = main([str(word) for word in (*words, "--out", tmp_path / "advised", *arguments)])
@@ -43,7 +53,7 @@ def test_prints_a_paragraph_a_table_and_a_command_that_runs(advise, tmp_path, ca
     config = json.loads((tmp_path / "advised" / "summary.json").read_text())
     assert f"--solver {config['solver']}" in command and f"--init {config['init']}" in command
     # The folder has a run now: the next advice is for another one.
-    _, out, _ = advise("--solver", "adam", "--formulation", "analysis", budget=0.2)
+    _, out, _ = advise("--solver", "adam", "--formulation", "analysis", budget=0.05)
     assert f"--out {tmp_path / 'advised-2'}" in out.strip().splitlines()[-1]
 
 
@@ -88,7 +98,7 @@ def test_paths_with_odd_names_are_quoted(advise, photographs, tmp_path, capsys, 
     odd = tmp_path / "-a photo's (1).png"
     odd.write_bytes((photographs / "photo0.png").read_bytes())
     code, out, err = advise(
-        "--solver", "adam", "--formulation", "analysis", images=["./-a photo's (1).png"], budget=0.2
+        "--solver", "adam", "--formulation", "analysis", images=["./-a photo's (1).png"], budget=0.05
     )
     assert code == 0, err
     paste(out.strip().splitlines()[-1], capsys)

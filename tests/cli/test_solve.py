@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from helpers import PATIENCE
 from PIL import Image
 
 import flowsolve as fs
@@ -276,17 +277,17 @@ def test_interrupting_keeps_the_record(solve, tmp_path, monkeypatch):
 def test_the_installed_command_prints_progress_on_standard_error(tmp_path, photographs, prior_file):
     words = [sys.executable, "-m", "flowsolve.cli", "solve", photographs, "--task", "denoise", "--json"]
     words += ["--prior", prior_file, "--max-iter", "2", "--out", tmp_path / "run"]
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["n_images"] == 3
     assert "evals" in done.stderr and "PSNR" in done.stderr
-    missing = subprocess.run([*words[:3], "solve"], capture_output=True, text=True, timeout=120)
+    missing = subprocess.run([*words[:3], "solve"], capture_output=True, text=True, timeout=PATIENCE)
     assert missing.returncode == 2 and "Traceback" not in missing.stderr
 
 
 def test_help_does_not_wait_for_torch():
     code = "import sys, flowsolve.cli; sys.exit('torch' in sys.modules or 'skimage' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], timeout=PATIENCE).returncode == 0
     assert main(["--help"]) == 0
 
 

@@ -1,12 +1,13 @@
 import multiprocessing
 import os
 import resource
+import time
 
 import kill_target
 import numpy as np
 import pytest
 import torch
-from helpers import make_problem, make_tiny_prior
+from helpers import PATIENCE, make_problem, make_tiny_prior
 
 import flowsolve as fs
 from flowsolve.errors import RecordError
@@ -15,16 +16,22 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["kill_target"])
 
 
-def long_run(path):
+def long_run(path, seen):
+    """Run, and wait every 90 iterations until a reader has seen the record grow once more."""
+
+    def wait(progress):
+        if progress.iteration % 90 == 0:
+            assert seen.acquire(timeout=PATIENCE)
+
     torch.set_num_threads(1)
     objective = fs.Analysis(make_problem(), make_tiny_prior())
-    options = {"max_iter": 1000, "rtol": None, "checkpoint_seconds": 0.05, "flush_seconds": 0.01}
-    fs.solve(objective, "adam", record=path, lr=1e-4, **options)
+    options = {"max_iter": 1000, "rtol": None, "checkpoint_seconds": 0.05, "flush_seconds": 0.0}
+    fs.solve(objective, "adam", record=path, lr=1e-4, callback=wait, **options)
 
 
 def test_a_reader_follows_a_writer_in_another_process_for_a_thousand_iterations(tmp_path):
-    path = tmp_path / "run.h5"
-    process = CONTEXT.Process(target=long_run, args=(path,))
+    path, seen = tmp_path / "run.h5", CONTEXT.Semaphore(0)
+    process = CONTEXT.Process(target=long_run, args=(path, seen))
     process.start()
     lengths, last = [], None
     while process.is_alive():
@@ -33,6 +40,10 @@ def test_a_reader_follows_a_writer_in_another_process_for_a_thousand_iterations(
         record = fs.open_run(path)
         trace = record.trace
         lengths.append(len(trace["iteration"]))
+        if len(lengths) == 1 or lengths[-1] > lengths[-2]:
+            seen.release()
+        else:
+            time.sleep(0.01)
         np.testing.assert_array_equal(trace["iteration"], np.arange(lengths[-1]))
         if last is not None:
             np.testing.assert_array_equal(trace["value"][: len(last)], last)
@@ -58,8 +69,8 @@ def test_a_full_disk_ends_the_run_with_a_clear_error_and_a_readable_record(tmp_p
     path, answer = tmp_path / "run.h5", CONTEXT.Queue()
     process = CONTEXT.Process(target=run_with_little_disk, args=(path, 6_000_000, answer))
     process.start()
-    message = answer.get(timeout=120)
-    process.join(60)
+    message = answer.get(timeout=PATIENCE)
+    process.join(PATIENCE)
     assert process.exitcode == 0, "the process must end by itself"
     assert message.startswith(f"record: writing {path} failed: ")
     record = fs.open_run(path)

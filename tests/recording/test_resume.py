@@ -9,7 +9,7 @@ import kill_target
 import numpy as np
 import pytest
 import torch
-from helpers import make_problem, make_tiny_prior
+from helpers import PATIENCE, make_problem, make_tiny_prior
 
 import flowsolve as fs
 from flowsolve import operators as ops
@@ -46,7 +46,7 @@ def uninterrupted(request, tmp_path_factory):
     """Return solver, formulation and the finished record."""
     path = tmp_path_factory.mktemp("whole") / "run.h5"
     process = start_run(*request.param, path, ITERATIONS)
-    process.join(120)
+    process.join(PATIENCE)
     assert process.exitcode == 0
     return *request.param, fs.open_run(path)
 

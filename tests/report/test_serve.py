@@ -7,6 +7,7 @@ import struct
 import threading
 
 import pytest
+from helpers import PATIENCE
 from study_records import make_cell, make_study, run_cell
 
 from flowsolve.errors import ArgumentError
@@ -25,7 +26,7 @@ def served(tmp_path, tiny_prior):
 
 
 def ask(server, path="/", **headers):
-    connection = http.client.HTTPConnection(*server.server_address[:2], timeout=20)
+    connection = http.client.HTTPConnection(*server.server_address[:2], timeout=PATIENCE)
     connection.request("GET", path, headers=headers)
     answer = connection.getresponse()
     return answer, answer.read()

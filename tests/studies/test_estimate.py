@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from flowsolve.studies import estimate as module
 from flowsolve.studies.estimate import Probe, estimate
 from flowsolve.studies.planning import make_plan
 
@@ -32,11 +33,13 @@ def test_every_cell_gets_a_time_from_one_probe_of_its_kind(study):
     assert min(found.seconds.values()) > 0
 
 
-def test_more_iterations_take_longer(small):
+def test_more_iterations_take_longer(small, monkeypatch):
+    monkeypatch.setattr(module, "_probe", lambda *cell: Probe(start=1.0, iteration=0.5, evaluation=0.25))
     longer = dataclasses.replace(
         small, cells=[dataclasses.replace(c, limits=c.limits | {"max_iter": 100_000}) for c in small.cells]
     )
-    assert estimate(longer, seconds=0.2).total() > 20 * estimate(small, seconds=0.2).total()
+    assert estimate(small).total() == 4 * (1 + 3 * 0.5)
+    assert estimate(longer).total(2) == 4 * (1 + 100_000 * 0.5) / 2
 
 
 def test_a_probe_that_fails_is_told_and_the_others_count(small):

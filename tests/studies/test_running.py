@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from helpers import PATIENCE
 
 import flowsolve as fs
 from flowsolve.errors import ArgumentError
@@ -115,7 +116,7 @@ def test_a_study_whose_process_dies_goes_on_bit_by_bit(signum, study, tmp_path):
     process = start_driver(path, out)
     wait_for_iterations(second, process, 3)
     process.send_signal(signum)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == (130 if signum == signal.SIGTERM else -signum), err
     assert "Traceback" not in err
     assert fs.open_run(second).status == ("interrupted" if signum == signal.SIGTERM else "killed")

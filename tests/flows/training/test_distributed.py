@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from helpers import PATIENCE
 
 from flowsolve.flows import read_checkpoint
 from flowsolve.flows.training import train
@@ -22,7 +23,7 @@ def launch(arguments, processes):
         environment = {**os.environ, **{name: str(value) for name, value in variables.items()}}
         command = [sys.executable, "-m", "flowsolve.cli", *map(str, arguments)]
         started.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
-    results = [(*process.communicate(timeout=120), process.returncode) for process in started]
+    results = [(*process.communicate(timeout=PATIENCE), process.returncode) for process in started]
     return [code for _, _, code in results], [error for _, error, _ in results]
 
 

@@ -1,12 +1,11 @@
 import json
 import math
 import sys
-import threading
-import time
 
 import numpy as np
 import pytest
 import torch
+from helpers import foreign_threads, wait_until
 
 import flowsolve as fs
 from flowsolve import operators as ops
@@ -22,11 +21,7 @@ FORMULATIONS = (fs.Analysis, fs.Synthesis)
 
 
 def assert_no_threads():
-    for _ in range(200):
-        if not [t for t in threading.enumerate() if t.name == "flowsolve-external"]:
-            return
-        time.sleep(0.01)
-    raise AssertionError("threads of foreign solvers are left")
+    wait_until(lambda: not foreign_threads())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,9 +1,8 @@
 import gc
-import threading
-import time
 
 import pytest
 import torch
+from helpers import foreign_threads, wait_until
 
 from flowsolve.objectives import Evaluation
 from flowsolve.solvers.external.rendezvous import IDLE, Ask, Closed, Worker
@@ -18,16 +17,8 @@ def point(value):
     return torch.tensor([float(value)], dtype=torch.float64)
 
 
-def external_threads():
-    return [t for t in threading.enumerate() if t.name == "flowsolve-external"]
-
-
 def wait_for_no_threads():
-    for _ in range(200):
-        if not external_threads():
-            return
-        time.sleep(0.01)
-    raise AssertionError(external_threads())
+    wait_until(lambda: not foreign_threads())
 
 
 def test_a_loop_is_answered_turn_by_turn_and_what_is_known_is_not_asked_again():
@@ -110,7 +101,7 @@ def test_a_worker_that_is_forgotten_takes_its_thread_with_it():
 
     worker = Worker(loop, point(0), evaluation(0))
     worker.run()
-    assert len(external_threads()) == 1
+    assert len(foreign_threads()) == 1
     del worker
     gc.collect()
     wait_for_no_threads()
@@ -118,7 +109,7 @@ def test_a_worker_that_is_forgotten_takes_its_thread_with_it():
 
 def test_nothing_runs_before_the_first_turn():
     worker = Worker(lambda oracle: True, point(0), evaluation(0))
-    assert not external_threads()
+    assert not foreign_threads()
     worker.end("stopped")
     worker.join()
 
