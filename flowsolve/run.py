@@ -22,6 +22,7 @@ from .initialise import Start, as_start, make_start
 from .metrics import decibels
 from .numbers import as_count
 from .objectives.base import Objective
+from .problem import InverseProblem
 from .recording import RunRecord, RunWriter, describe_run
 from .recording.checkpoint import Arrays, pack_state, unpack_state
 from .recording.earlier import EarlierStages
@@ -83,6 +84,11 @@ class Run:
         self.writer: RunWriter | None = None
         self.restarted_at: list[int] = []
         self._begun = self._restored = self._looped = False
+
+    @property
+    def problem(self) -> InverseProblem:
+        """The problem whose images are optimised."""
+        return self.objective.problem
 
     def describe(self) -> dict[str, Any]:
         """Return the configuration that the run can be repeated from, of JSON types."""

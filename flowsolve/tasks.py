@@ -18,6 +18,7 @@ import numpy as np
 from . import baselines
 from .errors import ArgumentError
 from .operators import Blur, Downsample, Identity, LinearOperator, Mask
+from .problem import InverseProblem
 from .registry import Registry
 
 
@@ -114,9 +115,9 @@ class Task(ABC):
         """Return height and width of the images whose measurements have height and width `size`."""
         return size
 
-    def baselines(self, *, truth: bool = True) -> dict[str, baselines.Baseline]:
-        """Return the classical restorations to compare with; oracles only where `truth` is known."""
-        return baselines.for_task(self.name, truth=truth)
+    def baselines(self, problem: InverseProblem) -> dict[str, baselines.Baseline]:
+        """Return the classical restorations to compare with, by name: those that suit the operator."""
+        return baselines.suited_baselines(problem)
 
 
 registry: Registry[Task] = Registry("task", "flowsolve.tasks")

@@ -71,7 +71,7 @@ def advise(
     """
     began = time.monotonic()
     from .advising import Choices, print_advice, print_precedent, probe, recall
-    from .pipeline import Request
+    from .request import Request
 
     request = Request(
         images=tuple(images),

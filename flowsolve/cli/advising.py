@@ -23,9 +23,10 @@ from ..studies.candidates import Candidate, product_candidates
 from ..terminal import console, plain
 from ..threads import use_threads
 from ..words import number
+from .asked_problem import make_problem
 from .line import Line
 from .output import OutputFolder
-from .pipeline import DTYPES, Request, _check, _problem
+from .request import DTYPES, Request, check_request
 
 if TYPE_CHECKING:
     from ..studies.precedents import Precedent
@@ -88,7 +89,7 @@ def probe(
     ArgumentError
         If something that was asked for cannot be done.
     """
-    task = _check(request)
+    task = check_request(request)
     if sample < 1:
         raise ArgumentError("sample", sample, "an integer >= 1")
     if not (np.isfinite(budget) and budget > 0):
@@ -98,7 +99,7 @@ def probe(
     if request.threads is not None:
         use_threads(request.threads)
     prior = load_prior(request.prior, device=request.device, dtype=DTYPES[request.dtype])
-    problem, _ = _problem(request, task, prior, None)
+    problem, _ = make_problem(request, task, prior, None)
     picked = np.unique(np.linspace(0, len(problem) - 1, min(sample, len(problem))).round().astype(int))
     with AdviceLine() as line:
         return find_advice(
@@ -118,7 +119,7 @@ def recall(request: Request, folders: Sequence[Path]) -> Precedent:
     from ..studies.index import read_index
     from ..studies.precedents import advise_from
 
-    task = _check(request)
+    task = check_request(request)
     asked = {name: getattr(request, name) for name in ("factor", "kernel_size", "missing", "box")}
     return advise_from(
         read_index(folders),

@@ -51,7 +51,7 @@ def check_prior(
     from ..flows import health, load_prior
     from ..terminal import plain
     from ..threads import use_threads
-    from .pipeline import DTYPES
+    from .request import DTYPES
 
     if dtype not in DTYPES:
         raise ArgumentError("dtype", repr(dtype), " or ".join(DTYPES))

@@ -32,7 +32,8 @@ def demo(
     """
     from ..images import write_png
     from .output import OutputFolder
-    from .pipeline import Request, run
+    from .pipeline import run
+    from .request import Request
     from .tables import console, print_outcome, print_outcomes_json
 
     photograph = face()
@@ -79,9 +80,5 @@ def face() -> ImageSet:
     return ImageSet(np.clip(small, 0, 1).astype(np.float32).transpose(2, 0, 1)[None], ["astronaut"])
 
 
-#: The two runs and what they are told beyond the defaults. With noise, a fifth of the MAP weight: the mode of
-#: a prior trained on noisy images is too smooth.
-SETTINGS: dict[str, dict] = {
-    "inpaint-random": {"sigma": 0.0, "formulation": "analysis", "max_iter": 100},
-    "deblur": {"sigma": 0.01, "formulation": "analysis", "lam": "1e-5", "max_iter": 120},
-}
+#: The two runs: the noise of each and nothing else; how to restore, the method ``auto`` decides.
+SETTINGS: dict[str, dict] = {"inpaint-random": {"sigma": 0.0}, "deblur": {"sigma": 0.01}}

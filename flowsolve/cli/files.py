@@ -12,6 +12,7 @@ from ..images import write_png
 from ..metrics import WINDOW, psnr, ssim
 from ..report import Panel, restoration_figure, save_figure, worst
 from ..words import deviation, jsonable
+from .verdict import best_classical, verdict
 
 if TYPE_CHECKING:
     from .pipeline import Outcome
@@ -20,15 +21,27 @@ if TYPE_CHECKING:
 ROWS = 6
 
 
-def write_files(outcome: Outcome) -> None:
-    """Write restored images, figure and summary beside the record."""
-    folder, files = outcome.folder, [outcome.folder.record]
+def write_restored(outcome: Outcome) -> None:
+    """Write the restored images and a summary beside the record, before anything is compared with them."""
+    folder = outcome.folder
     for name, x in zip(outcome.names, outcome.restored, strict=True):
         write_png(folder.image(name), x)
-        files.append(folder.image(name))
-    save_figure(draw(outcome), folder.figure)
-    files.append(folder.figure)
-    folder.write_summary({**summary(outcome), "images": per_image(outcome)}, files)
+    _write_summary(outcome)
+    if not outcome.request.baselines:
+        write_comparison(outcome)
+
+
+def write_comparison(outcome: Outcome) -> None:
+    """Write the figure, and the summary again with the classical restorations in it."""
+    save_figure(draw(outcome), outcome.folder.figure)
+    _write_summary(outcome)
+
+
+def _write_summary(outcome: Outcome) -> None:
+    folder = outcome.folder
+    files = [folder.record, *map(folder.image, outcome.names), folder.figure]
+    written = [file for file in files if file.exists()]
+    folder.write_summary({**summary(outcome), "images": per_image(outcome)}, written)
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:
@@ -39,10 +52,12 @@ def summary(outcome: Outcome) -> dict[str, Any]:
     return {
         "task": request.task,
         "sigma": outcome.problem.sigma,
-        "formulation": request.formulation,
+        "sigma_estimated": outcome.problem.sigma_estimated,
+        "method": None if result.method is None else result.method.as_json(),
+        "formulation": objective.name,
         "phi": objective.phi,
         "lam": objective.config()["lam_value"],
-        "solver": request.solver,
+        "solver": outcome.solver,
         "init": outcome.start,
         "prior": objective.prior.name,
         "n_images": len(outcome.names),
@@ -55,6 +70,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "iterations_mean": jsonable(np.mean(result.iterations)),
         "seconds": jsonable(result.seconds),
         "status": dict(Counter(result.status)),
+        "notes": verdict(outcome),
         "record": str(outcome.folder.record),
     }
 
@@ -98,15 +114,14 @@ def draw(outcome: Outcome) -> Any:
         error = np.abs(np.clip(restored, 0, 1) - truth).mean(axis=1)
     panels.append(_degraded(outcome))
     if outcome.baselines:
-        means = {name: metrics(outcome, x).get("psnr") for name, x in outcome.baselines.items()}
-        known = {name: float(np.mean(values)) for name, values in means.items() if values is not None}
-        name = max(known, key=lambda n: known[n]) if known else next(iter(outcome.baselines))
-        panels.append(Panel(name, outcome.baselines[name], means[name]))
-        baseline = (name, known[name]) if known else None
+        best = best_classical(outcome) if problem.x_true is not None else None
+        name, scores = (next(iter(outcome.baselines)), None) if best is None else best
+        panels.append(Panel(name, outcome.baselines[name], scores))
+        baseline = None if scores is None else (name, float(np.mean(scores)))
     panels.append(Panel("restored", restored, decibels))
     rows = worst(decibels, outcome.result.value, ROWS)
     request = outcome.request
-    method = f"{request.formulation} ({outcome.objective.phi}), {request.solver} from {outcome.start}"
+    method = f"{outcome.objective.name} ({outcome.objective.phi}), {outcome.solver} from {outcome.start}"
     title = f"{request.task}, σ = {problem.sigma:g}: {method}"
     if len(outcome.names) > len(rows):
         title += f"; the worst {len(rows)} of {len(outcome.names)} images"

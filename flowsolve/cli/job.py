@@ -19,13 +19,14 @@ from ..objectives import FORMULATIONS, Objective
 from ..problem import InverseProblem
 from ..result import Result
 from ..solvers import Continuation, Solver, make_solver
+from ..solvers.base import solver_name
 from .key_values import parse_options
 
 if TYPE_CHECKING:
-    from .pipeline import Request
+    from .request import Request
 
-#: Iterations where nothing is said.
-ITERATIONS = 400
+#: What an explicit run does where nothing is said of it.
+SOLVER, FORMULATION, ITERATIONS = "lbfgs", "analysis", 400
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class Job:
     limits: dict[str, Any]
     finish: Callable[[Result], Result]
 
+    @property
+    def solver_name(self) -> str:
+        """What to call the solver."""
+        return solver_name(self.solver)
+
 
 def make_job(request: Request, task: tasks.Task, problem: InverseProblem, prior: FlowPrior) -> Job:
     """Return the run that was asked for; with ``--lam discrepancy`` the weights are searched here."""
@@ -70,11 +76,11 @@ def make_job(request: Request, task: tasks.Task, problem: InverseProblem, prior:
         return _preset_job(request, problem, prior, limits)
     lam = checked_lam(request.lam)
     searched = lam == "discrepancy"
-    formulation = FORMULATIONS[request.formulation]
+    formulation = FORMULATIONS[formulation_of(request)]
     objective = formulation(problem, prior, phi=request.phi, lam="map" if searched else lam)
-    name = task.starts[request.formulation] if request.init is None else request.init
+    name = task.starts[formulation_of(request)] if request.init is None else request.init
     start = _start(name, objective, request.seed)
-    solver = make_solver(request.solver, **parse_options(request.option))
+    solver = make_solver(request.solver or SOLVER, **parse_options(request.option))
     if searched:
         objective = discrepancy(objective, solver, start, **limits).objective
     factors = continuation_factors(request.continuation)
@@ -96,13 +102,13 @@ def make_job(request: Request, task: tasks.Task, problem: InverseProblem, prior:
 def check_job(request: Request) -> None:
     """Check what needs neither the prior nor the images."""
     checked_lam(request.lam)
-    make_solver(request.solver, **parse_options(request.option))
+    make_solver(request.solver or SOLVER, **parse_options(request.option))
     factors = continuation_factors(request.continuation)
     if factors is not None:
         Continuation(factors=factors)
     if request.preset is None:
         return
-    presets.registry.get(request.preset, "preset").protocol(preset_task(request), request.formulation)
+    presets.registry.get(request.preset, "preset").protocol(preset_task(request), formulation_of(request))
     default = {f.name: f.default for f in dataclasses.fields(request)}
     decided = ["phi", "lam", "solver", "option", "init", "restarts", "continuation"]
     # What was measured says itself how: the options of the task are about that.
@@ -132,8 +138,15 @@ def continuation_factors(text: str | None) -> list[float] | None:
         ) from None
 
 
-def checked_lam(text: str) -> float | str:
-    """Return "map" or "discrepancy", or the number that was written."""
+def formulation_of(request: Request) -> str:
+    """Return the formulation that was asked for, or the usual one."""
+    return request.formulation or FORMULATION
+
+
+def checked_lam(text: str | None) -> float | str:
+    """Return "map", also where nothing is said, "discrepancy", or the number that was written."""
+    if text is None:
+        return "map"
     if text in ("map", "discrepancy"):
         return text
     try:
@@ -148,7 +161,7 @@ def checked_lam(text: str) -> float | str:
 def _preset_job(request: Request, problem: InverseProblem, prior: FlowPrior, limits: dict[str, Any]) -> Job:
     assert request.preset is not None
     key = preset_task(request)
-    plan = presets.plan(request.preset, key, request.formulation, problem, prior, seed=request.seed)
+    plan = presets.plan(request.preset, key, formulation_of(request), problem, prior, seed=request.seed)
     limits |= {"rtol": None}
     if request.max_iter is None:
         limits |= {"max_iter": plan.iterations}

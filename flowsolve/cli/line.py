@@ -50,6 +50,10 @@ class Line:
         )
         self._line = self._bar.add_task(plain(label), total=1.0, state="starting")
 
+    def say(self, completed: float, state: str) -> None:
+        """Show how far it is, from 0 to 1, and a few words."""
+        self._bar.update(self._line, completed=completed, state=plain(state))
+
     def __enter__(self) -> Self:
         self._bar.start()
         return self

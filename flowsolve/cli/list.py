@@ -7,17 +7,57 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import ArgumentError
+from .options import Prior
 
 
 def list_names(
-    kind: Annotated[str, typer.Argument(help="solvers, operators, priors, initialisers, tasks or presets.")],
+    kind: Annotated[
+        str, typer.Argument(help="methods, solvers, operators, priors, initialisers, tasks or presets.")
+    ],
+    name: Annotated[
+        str | None, typer.Argument(help="Of methods: one whose stages are to be said in words.")
+    ] = None,
+    task: Annotated[str, typer.Option(help="What the stages are said for.")] = "deblur",
+    sigma: Annotated[float, typer.Option(help="Likewise: the noise.")] = 0.01,
+    prior: Prior = "faces64",
 ) -> None:
-    """List the solvers, operators, priors, initialisers, tasks or presets there are."""
+    """List the methods, solvers, operators, priors, initialisers, tasks or presets there are."""
     from .tables import print_names
 
     if kind not in KINDS:
         raise ArgumentError("kind", repr(kind), ", ".join(KINDS))
-    print_names(kind, KINDS[kind]())
+    if name is None:
+        print_names(kind, KINDS[kind]())
+    elif kind != "methods":
+        raise ArgumentError("name", repr(name), f"none for {kind}; methods have stages to list")
+    else:
+        _print_stages(name, task, sigma, prior)
+
+
+def _print_stages(name: str, task: str, sigma: float, prior: str) -> None:
+    """Print the stages of a method for a problem of a task, on grey images of 64x64 pixels."""
+    import torch
+
+    from .. import tasks
+    from ..flows import load_prior
+    from ..methods import plan_method
+    from ..problem import InverseProblem, check_sigma
+    from ..terminal import console
+
+    shape = (3, 64, 64)
+    operator = tasks.registry.get(task).operator(shape)
+    y = operator.apply(torch.full((1, *shape), 0.5))
+    problem = InverseProblem(operator, y, sigma=check_sigma(sigma))
+    method, out = plan_method(name, problem, load_prior(prior)), console()
+    out.print(f"{method.name} for {task}, sigma {sigma:g}: {method.reason}", soft_wrap=True)
+    for line in method.in_words():
+        out.print(line, soft_wrap=True)
+
+
+def _methods() -> dict[str, str]:
+    from ..methods import registry
+
+    return _summaries(registry)
 
 
 def _solvers() -> dict[str, str]:
@@ -62,6 +102,7 @@ def _summaries(registry: Any) -> dict[str, str]:
 
 
 KINDS = {
+    "methods": _methods,
     "solvers": _solvers,
     "operators": _operators,
     "priors": _priors,

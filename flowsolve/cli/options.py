@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-Formulation = Annotated[str, typer.Option(help="analysis (over images) or synthesis (over latents).")]
+Formulation = Annotated[str | None, typer.Option(help="analysis (over images) or synthesis (over latents).")]
 Phi = Annotated[
     str | None,
     typer.Option(
@@ -15,7 +15,7 @@ Phi = Annotated[
     ),
 ]
 Lam = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="Weight of the prior: map (from sigma), a number, or discrepancy (fits as noise allows)."
     ),
@@ -28,9 +28,9 @@ SolverOptions = Annotated[
         help="Option of the solver, such as lr=0.02 or scaling=levels; repeatable.",
     ),
 ]
-SolverName = Annotated[str, typer.Option("--solver", help="Solver (see `list solvers`).")]
+SolverName = Annotated[str | None, typer.Option("--solver", help="Solver (see `list solvers`).")]
 Prior = Annotated[str, typer.Option(help="Name (see `list priors`) or .safetensors file of the prior.")]
-MaxIter = Annotated[int | None, typer.Option(help="Most iterations (400, or the preset's).")]
+MaxIter = Annotated[int | None, typer.Option(help="Most iterations (the method's, the preset's, or 400).")]
 MaxEvaluations = Annotated[int | None, typer.Option(help="Most evaluations of the objective, per image.")]
 MaxSeconds = Annotated[float | None, typer.Option(help="Most seconds of solver time.")]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1, ...")]

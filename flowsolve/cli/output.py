@@ -30,6 +30,7 @@ class OutputFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._old: list[Path] = []
 
     @property
     def record(self) -> Path:
@@ -83,8 +84,8 @@ class OutputFolder:
         for name in names:
             target(self.image(name), "out")
 
-    def begin(self) -> None:
-        """Make the folder, find out whether it can be written to, and remove the files of an earlier run.
+    def prepare(self) -> None:
+        """Make the folder and find out whether it can be written to; an earlier run in it stays.
 
         Raises
         ------
@@ -95,13 +96,30 @@ class OutputFolder:
             (self.path / IMAGES).mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
                 pass
-            for old in self._written_before():
+        except OSError as error:
+            raise self._unusable(error) from None
+        self._old = [file for file in self._written_before() if file != self.record]
+
+    def remove_old(self) -> None:
+        """Remove the files of an earlier run, but for its record, which the new one's has replaced.
+
+        Raises
+        ------
+        ArgumentError
+            If they cannot be removed.
+        """
+        try:
+            for old in self._old:
                 # A link, or what is no regular file, was put there by somebody else: it stays.
                 if old.is_file() and not old.is_symlink():
                     old.unlink()
         except OSError as error:
-            given = f"{self.path} ({error.strerror or error})"
-            raise ArgumentError("out", given, "a folder that can be written to") from None
+            raise self._unusable(error) from None
+        self._old = []
+
+    def _unusable(self, error: OSError) -> ArgumentError:
+        given = f"{self.path} ({error.strerror or error})"
+        return ArgumentError("out", given, "a folder that can be written to")
 
     def write_summary(self, summary: dict[str, Any], files: list[Path]) -> None:
         """Write the summary with the names of the run's files in it."""

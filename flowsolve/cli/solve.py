@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import ArgumentError
 from .options import (
     DataType,
     Device,
@@ -37,14 +38,20 @@ def solve(
         str, typer.Option(help="deblur, super-resolution, inpaint-random, inpaint-box or denoise.")
     ],
     sigma: Annotated[
-        float | None,
-        typer.Option(help="Standard deviation of the noise (images in [0, 1]); else the task's."),
+        str | None,
+        typer.Option(
+            help="Deviation of the noise (images in [0, 1]), or auto to estimate it; else the task's."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("flowsolve-out"),
-    formulation: Formulation = "analysis",
+    method: Annotated[
+        str | None,
+        typer.Option(help="Method (see `list methods`) or a JSON file of one; auto unless told otherwise."),
+    ] = None,
+    formulation: Formulation = None,
     phi: Phi = None,
-    lam: Lam = "map",
-    solver: SolverName = "lbfgs",
+    lam: Lam = None,
+    solver: SolverName = None,
     option: SolverOptions = None,
     init: Annotated[
         str | None, typer.Option(help="Start (see `list initialisers`); else the task's.")
@@ -79,6 +86,9 @@ def solve(
         str | None,
         typer.Option(help="For a .npy kernel whose sum is not 1: normalise (divide by it) or as-is."),
     ] = None,
+    baselines: Annotated[
+        bool, typer.Option("--baselines/--no-baselines", help="Compare with classical restorations.")
+    ] = True,
     device: Device = "cpu",
     dtype: DataType = "float32",
     seed: Seed = 0,
@@ -88,17 +98,22 @@ def solve(
 ) -> None:
     """Restore images and write the record, the restored images and a figure.
 
+    How, is decided from the problem (the method auto) unless one of --method, --preset, --solver, --option,
+    --formulation, --phi, --lam, --init, --continuation, --restarts or --max-evaluations is given.
+
     Clean images are degraded first, so that the result can be compared with the truth and with
     classical restorations; with --measured they are restored as they are.
     """
-    from .pipeline import Request, run
+    from .pipeline import run
+    from .request import Request
     from .tables import print_outcome
 
     request = Request(
         images=tuple(images),
         task=task,
-        sigma=sigma,
+        sigma=parse_sigma(sigma),
         out=out,
+        method=method,
         formulation=formulation,
         phi=phi,
         lam=lam,
@@ -121,6 +136,7 @@ def solve(
         mask=mask,
         kernel=kernel,
         kernel_scale=kernel_scale,
+        baselines=baselines,
         device=device,
         dtype=dtype,
         seed=seed,
@@ -128,3 +144,19 @@ def solve(
         force=force,
     )
     print_outcome(run(request), as_json=json)
+
+
+def parse_sigma(text: str | None) -> float | str | None:
+    """Return the number of ``--sigma``, or ``auto``.
+
+    Raises
+    ------
+    ArgumentError
+        If it is neither.
+    """
+    if text is None or text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise ArgumentError("sigma", repr(text), "a finite number >= 0, or auto") from None

@@ -42,6 +42,9 @@ def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
         print(json.dumps(summary(outcome), allow_nan=False))
         return
     said, out = summary(outcome), console()
+    if outcome.result.method is not None:
+        for line in outcome.result.method.in_words():
+            out.print(line, style="dim")
     ends = ", ".join(f"{count} {status}" for status, count in said["status"].items())
     if outcome.problem.x_true is not None:
         n = said["n_images"]
@@ -60,6 +63,8 @@ def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
         f"{said['iterations_mean']:.0f} iterations and "
         f"{said['evaluations_mean']:.0f} evaluations an image, {said['seconds']:.1f} s; {ends}"
     )
+    for line in said["notes"]:
+        out.print(line, style="bold" if " dB " in line else None)
     written = "run.h5, figure.png, summary.json, restored/"
     out.print(f"written to {outcome.folder.path}: {written}", soft_wrap=True)
 

@@ -141,6 +141,14 @@ def plan_method(method: str | Path | Method, problem: InverseProblem, prior: Flo
     return registry.get(method)(problem, prior)
 
 
+def check_name(method: str) -> None:
+    """Raise `ArgumentError` unless there is a method of this name, or a file of one."""
+    if str(method).endswith(SUFFIX):
+        read_method(Path(method))
+    else:
+        registry.get(method)
+
+
 def read_method(path: Path) -> Method:
     """Return the method of a JSON file.
 

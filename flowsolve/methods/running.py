@@ -134,6 +134,8 @@ class StageRun(Run):
 class MethodRun:
     """A method that runs stage by stage; iterating yields a `Progress` for each iteration of all stages.
 
+    To be gone through in a ``with`` statement, as a `Run`: leaving the loop early ends it as ``stopped``.
+
     Parameters
     ----------
     method : Method
@@ -173,15 +175,25 @@ class MethodRun:
         self.problem = problem.to(device=prior.device, dtype=prior.dtype)
         self.shelf = PriorShelf(prior, hashes)
         self.max_seconds = max_seconds
-        self.record = None if record is None else Path(record).absolute()
-        self.record_options = record_options or {}
+        self.record: Path | None = None
+        self.record_options: dict[str, Any] = {}
         self.earlier = EarlierStages()
         # Everything that can be refused is refused before anything runs or is written.
         for stage in method.stages:
             stage.objective(self.problem, prior, self.shelf)
         self.current = self._stage(0, None)
-        if self.record is not None:
-            self.current.record_to(self.record, earlier=self.earlier, **self.record_options)
+        if record is not None:
+            self.record_to(record, **(record_options or {}))
+
+    def record_to(self, path: str | Path, **options: Any) -> None:
+        """Write the method to an HDF5 file at `path`; as `flowsolve.run.Run.record_to`."""
+        self.record, self.record_options = Path(path).absolute(), options
+        self.current.record_to(self.record, earlier=self.earlier, **options)
+
+    @property
+    def last_iteration(self) -> int:
+        """Number of the last iteration, should no stage end before: each stage's start has one of its own."""
+        return self.method.max_iter + len(self.method.stages) - 1
 
     @property
     def writer(self) -> Any:
@@ -224,29 +236,33 @@ class MethodRun:
         run.restore(arrays, {name: list(column[: iteration + 1]) for name, column in rows.items()})
         run.record_on(record, iteration, earlier=self.earlier)
 
+    def __enter__(self) -> MethodRun:
+        self.current.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        # Whoever leaves the loop early, and not by an error, has what the stage has reached.
+        self.current.ends_method = True
+        self.current.__exit__(kind, error, trace)
+
     def __iter__(self) -> Iterator[Progress]:
         while True:
             run = self.current
-            with run:
-                try:
-                    for progress in run:
-                        yield self._progress(progress)
-                except GeneratorExit:
-                    self._end(run)
-                    return
-                if self._stopped(run):
-                    self._end(run)
-                elif run.ends_method:
-                    run.judge()
+            for progress in run:
+                yield self._progress(progress)
+            if "stopped" in run.status:
+                return
             if run.ends_method:
+                run.judge()
                 return
             self._next(run)
 
     def complete(self, callback: Callback | None = None) -> Result:
         """Run to the end and return the result."""
-        for progress in self:
-            if callback is not None and callback(progress):
-                self.stop("stopped")
+        with self:
+            for progress in self:
+                if callback is not None and callback(progress):
+                    self.stop("stopped")
         return self.result()
 
     def stop(self, status: str) -> None:
@@ -256,12 +272,6 @@ class MethodRun:
     def result(self) -> Result:
         """Return the result as it stands."""
         return self.current.result()
-
-    def _end(self, run: StageRun) -> None:
-        run.ends_method = True
-
-    def _stopped(self, run: StageRun) -> bool:
-        return "stopped" in run.status
 
     def _next(self, run: StageRun) -> None:
         x = run.handed_on()
@@ -275,12 +285,14 @@ class MethodRun:
             x.cpu().numpy(),
             [str(status) for status in run.status],
         )
+        run.__exit__(None, None, None)
         identity = {} if run.writer is None else run.writer.identity
         self.earlier = self.earlier.after(ended, identity)
         self.current = self._stage(self.earlier.stage, start)
         if self.record is not None:
             options = {**self.record_options, "force": True}
             self.current.record_to(self.record, earlier=self.earlier, **options)
+        self.current.__enter__()
 
     def _stage(self, index: int, previous: Start | None, limits: dict[str, Any] | None = None) -> StageRun:
         stage = self.method.stages[index]
@@ -316,9 +328,7 @@ class MethodRun:
 
     def _progress(self, progress: Progress) -> Progress:
         done = self.earlier.offset + progress.iteration
-        # The start of a stage has a row of its own, so that a method has as many more as it has stages.
-        total = self.method.max_iter + len(self.method.stages) - 1
-        return dataclasses.replace(progress, iteration=done, max_iter=total)
+        return dataclasses.replace(progress, iteration=done, max_iter=self.last_iteration)
 
 
 def method_of(
