@@ -44,8 +44,12 @@ SMOOTHING = 2 / 3
 USUAL_NOISE = 0.015
 """That noise, where the card does not say."""
 
-HELD_OUT = {"fraction": 0.1, "block": 8, "patience": 12}
-"""What the descent over latents is not shown."""
+HELD_OUT, PATIENCE = 0.1, 12
+"""Share of the measurements that the descent over latents is not shown, and how long their misfit may go without
+falling."""
+
+SQUARE, SQUARES = 8, 8
+"""Side in pixels of the squares that are held out, and how many at least fit along a side of an image."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,8 @@ class Plan:
 
     def latents(self) -> Stage:
         """Return the stage over latents: from z = 0, stopped by what is held out."""
-        sigma = self.problem.sigma
+        sigma, sides = self.problem.sigma, self.problem.operator.dim_shape[-2:]
+        square = max(1, min(SQUARE, min(sides) // SQUARES))
         return Stage(
             formulation="synthesis",
             phi="latent",
@@ -96,7 +101,7 @@ class Plan:
             max_iter=LATENT_ITERATIONS,
             keep="best",
             prior=self.prior.card.latent_companion,
-            held_out=HELD_OUT,
+            held_out={"fraction": HELD_OUT, "block": square, "patience": PATIENCE},
         )
 
     def _constrained(self) -> bool:
