@@ -80,7 +80,7 @@ def view(run: RunRecord, blocks: str = BLOCKS) -> Group:
             gap = mean - mean.min()
             title, drawn = f"{title}, above its lowest, log scale", np.log10(gap.clip(min=gap[gap > 0].min()))
         parts += [Text(title, style="dim"), Text(curve(drawn, blocks=blocks), style="cyan")]
-    limit = run.config["limits"].get("max_iter")
+    limit = run.last_iteration
     cost = f"{trace['iteration'][-1]}" + (f" of {limit}" if limit else "")
     table.add_row("iteration", "", cost, "")
     table.add_row("evaluations", "", f"{trace['evaluations'][-1].mean():.0f}", "")

@@ -114,6 +114,11 @@ class RunRecord:
         return self.config.get("method")
 
     @property
+    def last_iteration(self) -> int | None:
+        """Number of the last iteration, should nothing end the run before; None without a limit."""
+        return self.config["limits"]["max_iter"] if self.method is None else self.method["last_iteration"]
+
+    @property
     def outcome(self) -> dict[str, Any]:
         """``notes`` and ``fallback``, which images are the classical start; empty for a single run."""
         with self.open() as file:
