@@ -1,15 +1,16 @@
 """The method ``auto``: it looks at the problem and writes the stages.
 
-The rule, and the measurements behind each number, stand in ``docs/methods.md``. In short: the lowest point
-of the ``smoothed`` term over images is a good image from any classical start, for every operator and every
-noise level, so that stage is always there. Where the operator hides a part even of smooth images (holes,
-missing pixels, few random projections, a missing colour), the classical start has nothing to go by there,
-and a descent over latents from z = 0 comes first, on nine tenths of the measurements: the tenth that it has
-not seen says when to stop, and whether to go on from it at all.
+The rule, and the measurements behind each number, stand in ``docs/methods.md``. In short: a descent over
+images, from the classical restoration that suits the operator, gains on every operator at every noise
+level, so that stage is always there. Where the operator hides a part of smooth images that their neighbours
+do not tell either (holes, few random projections, a missing colour), the classical start is a guess, and a
+descent over latents from z = 0 comes first. Its first half does not see a tenth of the measurements, by
+which it is judged before it goes on.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,40 +22,56 @@ from .base import Method, register_method
 from .stage import CHECKED, PREVIOUS, Stage
 from .survey import Survey, survey
 
-HIDDEN = 0.02
+HIDDEN = 1e-3
 """Share of smooth images that an operator must hide for latents to come first."""
 
-WEIGHT = 0.35
-"""Weight of the smoothed term, in units of the MAP weight."""
+PIXEL_WEIGHT, PIXEL_ITERATIONS = 0.35, 80
+"""Weight of ``nll`` in units of the MAP weight, and iterations of L-BFGS, where single pixels are
+measured."""
 
-LATENT_WEIGHT = 0.5
-"""Weight of ‖z‖², likewise."""
+WEIGHT, BLURRED_WEIGHT = 0.35, 0.2
+"""Weight of ``smoothed``, likewise; the second where a blur leaves little of fine detail and there is much
+noise."""
 
-LEAST_SIGMA = 0.002
-"""Noise that is assumed at least where Ax = y cannot be a constraint: half a grey level of 8 bits."""
+FAINT, LITTLE_NOISE, MUCH_NOISE = 0.1, 0.01, 0.03
+"""Energy of white noise that a blur lets through at most, and the noise between which the weights change
+over."""
+
+SMOOTHED_ITERATIONS = 50
+
+LATENT_WEIGHT, LATENT_ITERATIONS = 0.5, 40
+"""Weight of ‖z‖² and iterations of each half of the descent over latents."""
 
 NOISELESS_LATENT = 3e-4
 """Weight of ‖z‖² without noise."""
 
-IMAGE_ITERATIONS, LATENT_ITERATIONS = 50, 80
+LEAST_SIGMA = 0.002
+"""Noise that is assumed at least where Ax = y cannot be a constraint: half a grey level of 8 bits."""
 
-SMOOTHING = 2 / 3
-"""Deviation of the smoothing, in units of the noise that the prior was trained with."""
-
-USUAL_NOISE = 0.015
-"""That noise, where the card does not say."""
+SMOOTHING, USUAL_NOISE = 2 / 3, 0.015
+"""Deviation of the smoothing, in units of the noise that the prior was trained with; and that, where it is
+not known."""
 
 HELD_OUT, PATIENCE = 0.1, 12
-"""Share of the measurements that the descent over latents is not shown, and how long their misfit may go without
-falling."""
+"""Share of the measurements that is held out, and how many iterations their misfit may go without falling."""
 
 SQUARE, SQUARES = 8, 8
 """Side in pixels of the squares that are held out, and how many at least fit along a side of an image."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What the rule goes by."""
+class Rule:
+    """What the stages follow from.
+
+    Attributes
+    ----------
+    problem : InverseProblem
+        The problem.
+    prior : FlowPrior
+        The flow, for its card.
+    seen : Survey
+        What the problem is like.
+    """
 
     problem: InverseProblem
     prior: FlowPrior
@@ -65,68 +82,91 @@ class Plan:
         """Name of the classical restoration that suits the operator."""
         return classical_start(self.problem)
 
+    @property
+    def pixels(self) -> bool:
+        """Whether single pixels are measured."""
+        return isinstance(self.problem.operator, Mask)
+
     def images(self, init: str) -> Stage:
-        """Return the stage over images: smoothed, to the end."""
-        card, constrained = self.prior.card, self._constrained()
-        noise = card.noise_sigma or USUAL_NOISE
-        adam: dict[str, Any] = {
+        """Return the stage over images."""
+        return self._density(init) if self.pixels else self._smoothed(init)
+
+    def latents(self) -> tuple[Stage, Stage]:
+        """Return the two halves of the descent over latents: on a part of the measurements, then on all."""
+        sigma, sides = self.problem.sigma, self.problem.operator.codim_shape[-2:]
+        square = max(1, min(SQUARE, min(sides) // SQUARES))
+        common: dict[str, Any] = {
+            "formulation": "synthesis",
+            "phi": "latent",
+            "lam": LATENT_WEIGHT * sigma**2 / 2 if sigma > 0 else NOISELESS_LATENT,
+            "solver": "lbfgs",
+            "options": {"scaling": "levels"},
+            "max_iter": LATENT_ITERATIONS,
+            "prior": self.prior.card.latent_companion,
+        }
+        held_out = {"fraction": HELD_OUT, "block": square, "patience": PATIENCE}
+        first = Stage(init="zeros", keep="best", held_out=held_out, **common)
+        return first, Stage(init=CHECKED + self.start if self.pixels else PREVIOUS, **common)
+
+    def _density(self, init: str) -> Stage:
+        return Stage(
+            phi="nll",
+            lam=self._weight(PIXEL_WEIGHT),
+            solver="lbfgs",
+            init=init,
+            max_iter=PIXEL_ITERATIONS,
+        )
+
+    def _smoothed(self, init: str) -> Stage:
+        """Return the stage whose lowest point is a good image, so that it goes on to the end."""
+        noise = self.prior.card.noise_sigma or USUAL_NOISE
+        adam = {
             "lr": 0.02,
             "beta2": 0.99,
             "schedule": "cosine",
-            "horizon": IMAGE_ITERATIONS,
-            # A blur bends each frequency differently, a mask each pixel.
-            "basis": "pixels" if isinstance(self.problem.operator, Mask) else "cosines",
+            "horizon": SMOOTHED_ITERATIONS,
+            # A blur bends each frequency differently.
+            "basis": "cosines",
         }
         return Stage(
             phi="smoothed",
-            lam=None if constrained else WEIGHT * max(self.problem.sigma, LEAST_SIGMA) ** 2 / 2,
+            lam=self._weight(self._smoothed_factor()),
             solver="adam",
             options=adam,
             init=init,
-            max_iter=IMAGE_ITERATIONS,
+            max_iter=SMOOTHED_ITERATIONS,
             objective_options={"smoothing": round(SMOOTHING * noise, 6)},
         )
 
-    def latents(self) -> Stage:
-        """Return the stage over latents: from z = 0, stopped by what is held out."""
-        sigma, sides = self.problem.sigma, self.problem.operator.dim_shape[-2:]
-        square = max(1, min(SQUARE, min(sides) // SQUARES))
-        return Stage(
-            formulation="synthesis",
-            phi="latent",
-            lam=LATENT_WEIGHT * sigma**2 / 2 if sigma > 0 else NOISELESS_LATENT,
-            solver="lbfgs",
-            options={"scaling": "levels"},
-            init="zeros",
-            max_iter=LATENT_ITERATIONS,
-            keep="best",
-            prior=self.prior.card.latent_companion,
-            held_out={"fraction": HELD_OUT, "block": square, "patience": PATIENCE},
-        )
+    def _smoothed_factor(self) -> float:
+        """Return the weight in units of the MAP weight."""
+        if self.seen.passed > FAINT:
+            return WEIGHT
+        sigma = min(max(self.problem.sigma, LITTLE_NOISE), MUCH_NOISE)
+        way = math.log(sigma / LITTLE_NOISE) / math.log(MUCH_NOISE / LITTLE_NOISE)
+        return WEIGHT + way * (BLURRED_WEIGHT - WEIGHT)
 
-    def _constrained(self) -> bool:
-        return self.problem.sigma == 0 and self.problem.operator.has_closed_form
+    def _weight(self, factor: float) -> float | None:
+        """Return the weight, or None for the hard constraint."""
+        if self.problem.sigma == 0 and self.problem.operator.has_closed_form:
+            return None
+        return factor * max(self.problem.sigma, LEAST_SIGMA) ** 2 / 2
 
 
 @register_method("auto")
 def auto(problem: InverseProblem, prior: FlowPrior) -> Method:
     """Decides from operator, noise and prior; not worse, as far as one can tell, than a classical start."""
     seen = survey(problem)
-    plan = Plan(problem, prior, seen)
+    rule = Rule(problem, prior, seen)
     if seen.complete:
         stage = Stage(lam=0.0, init="pinv", max_iter=0)
         reason = "without noise the operator can be inverted, and A⁺y is the image: there is nothing to add"
         return Method("auto", (stage,), reason)
+    hidden = f"{100 * seen.hidden:.2g} % of smooth images"
     if seen.hidden <= HIDDEN:
-        reason = (
-            f"the operator shows smooth images almost whole ({100 * seen.hidden:.1f} % hidden): "
-            f"the smoothed prior over images, from {plan.start}"
-        )
-        return Method("auto", (plan.images(plan.start),), reason, guarded=True)
-    checkable = isinstance(problem.operator, Mask)
-    init = CHECKED + plan.start if checkable else PREVIOUS
+        reason = f"the operator hides {hidden}, so that {rule.start} is a start for a descent over images"
+        return Method("auto", (rule.images(rule.start),), reason, guarded=True)
     reason = (
-        f"the operator hides {100 * seen.hidden:.0f} % even of smooth images: latents from z = 0 first, "
-        "then the smoothed prior over images"
+        f"the operator hides {hidden}: latents from z = 0 find what is there, a descent over images ends it"
     )
-    return Method("auto", (plan.latents(), plan.images(init)), reason, guarded=True)
+    return Method("auto", (*rule.latents(), rule.images(PREVIOUS)), reason, guarded=True)
