@@ -29,6 +29,9 @@ PIXEL_WEIGHT, PIXEL_ITERATIONS = 0.35, 80
 """Weight of ``nll`` in units of the MAP weight, and iterations of L-BFGS, where single pixels are
 measured."""
 
+PIXEL_NOISE = 0.04
+"""Noise up to which they are: with more, the lowest ``nll`` is too smooth, and that of ``smoothed`` is not."""
+
 WEIGHT, BLURRED_WEIGHT = 0.35, 0.2
 """Weight of ``smoothed``, likewise; the second where a blur leaves little of fine detail and there is much
 noise."""
@@ -41,6 +44,9 @@ SMOOTHED_ITERATIONS = 50
 
 LATENT_WEIGHT, LATENT_ITERATIONS = 0.5, 40
 """Weight of ‖z‖² and iterations of each half of the descent over latents."""
+
+DENSE_ITERATIONS = 100
+"""Iterations of the second half where measurements mix pixels, which takes longer to undo."""
 
 NOISELESS_LATENT = 3e-4
 """Weight of ‖z‖² without noise."""
@@ -89,7 +95,8 @@ class Rule:
 
     def images(self, init: str) -> Stage:
         """Return the stage over images."""
-        return self._density(init) if self.pixels else self._smoothed(init)
+        exact = self.pixels and self.problem.sigma <= PIXEL_NOISE
+        return self._density(init) if exact else self._smoothed(init)
 
     def latents(self) -> tuple[Stage, Stage]:
         """Return the two halves of the descent over latents: on a part of the measurements, then on all."""
@@ -101,12 +108,14 @@ class Rule:
             "lam": LATENT_WEIGHT * sigma**2 / 2 if sigma > 0 else NOISELESS_LATENT,
             "solver": "lbfgs",
             "options": {"scaling": "levels"},
-            "max_iter": LATENT_ITERATIONS,
             "prior": self.prior.card.latent_companion,
         }
         held_out = {"fraction": HELD_OUT, "block": square, "patience": PATIENCE}
-        first = Stage(init="zeros", keep="best", held_out=held_out, **common)
-        return first, Stage(init=CHECKED + self.start if self.pixels else PREVIOUS, **common)
+        first = Stage(init="zeros", keep="best", held_out=held_out, max_iter=LATENT_ITERATIONS, **common)
+        init, iterations = (
+            (CHECKED + self.start, LATENT_ITERATIONS) if self.pixels else (PREVIOUS, DENSE_ITERATIONS)
+        )
+        return first, Stage(init=init, max_iter=iterations, **common)
 
     def _density(self, init: str) -> Stage:
         return Stage(
@@ -125,8 +134,8 @@ class Rule:
             "beta2": 0.99,
             "schedule": "cosine",
             "horizon": SMOOTHED_ITERATIONS,
-            # A blur bends each frequency differently.
-            "basis": "cosines",
+            # A blur bends each frequency differently, a mask each pixel.
+            "basis": "pixels" if self.pixels else "cosines",
         }
         return Stage(
             phi="smoothed",
