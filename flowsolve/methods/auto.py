@@ -30,7 +30,7 @@ PIXEL_WEIGHT, PIXEL_ITERATIONS = 0.35, 80
 measured."""
 
 PIXEL_NOISE = 0.04
-"""Noise up to which they are: with more, the lowest ``nll`` is too smooth, and that of ``smoothed`` is not."""
+"""Noise up to which they are: with more, the lowest ``nll`` is too smooth, that of ``smoothed`` is not."""
 
 WEIGHT, BLURRED_WEIGHT = 0.35, 0.2
 """Weight of ``smoothed``, likewise; the second where a blur leaves little of fine detail and there is much

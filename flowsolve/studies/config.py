@@ -29,9 +29,7 @@ from ..objectives import FORMULATIONS, Analysis
 from ..registry import Registry
 from ..solvers.base import make_solver
 from ..solvers.base import registry as solver_registry
-
-#: Iterations of a cell where nothing limits it.
-ITERATIONS = 400
+from ..stopping import ITERATIONS
 
 #: Starts that stand for another one, depending on the task: its usual start of the formulation, and the
 #: classical restoration it starts from over images.
