@@ -25,20 +25,21 @@ from .survey import Survey, survey
 HIDDEN = 1e-3
 """Share of smooth images that an operator must hide for latents to come first."""
 
-PIXEL_WEIGHT, PIXEL_ITERATIONS = 0.35, 80
-"""Weight of ``nll`` in units of the MAP weight, and iterations of L-BFGS, where single pixels are
-measured."""
+PIXEL_WEIGHTS, PIXEL_ITERATIONS = (0.5, 0.35), 80
+"""Weights of ``nll`` with little and with much noise, in units of the MAP weight, and iterations of L-BFGS,
+where single pixels are measured."""
 
 PIXEL_NOISE = 0.04
 """Noise up to which they are: with more, the lowest ``nll`` is too smooth, that of ``smoothed`` is not."""
 
-WEIGHT, BLURRED_WEIGHT = 0.35, 0.2
-"""Weight of ``smoothed``, likewise; the second where a blur leaves little of fine detail and there is much
-noise."""
+WEIGHTS, BLURRED_WEIGHTS = (0.35, 0.35), (0.35, 0.2)
+"""Weights of ``smoothed``, likewise; the others where a blur leaves little of fine detail."""
 
-FAINT, LITTLE_NOISE, MUCH_NOISE = 0.1, 0.01, 0.03
-"""Energy of white noise that a blur lets through at most, and the noise between which the weights change
-over."""
+FAINT = 0.1
+"""Energy of white noise that such a blur lets through at most."""
+
+LITTLE_NOISE, MUCH_NOISE = 0.01, 0.03
+"""Noise between which a weight goes over from the first to the second."""
 
 SMOOTHED_ITERATIONS = 50
 
@@ -120,7 +121,7 @@ class Rule:
     def _density(self, init: str) -> Stage:
         return Stage(
             phi="nll",
-            lam=self._weight(PIXEL_WEIGHT),
+            lam=self._weight(PIXEL_WEIGHTS),
             solver="lbfgs",
             init=init,
             max_iter=PIXEL_ITERATIONS,
@@ -139,7 +140,7 @@ class Rule:
         }
         return Stage(
             phi="smoothed",
-            lam=self._weight(self._smoothed_factor()),
+            lam=self._weight(BLURRED_WEIGHTS if self.seen.passed <= FAINT else WEIGHTS),
             solver="adam",
             options=adam,
             init=init,
@@ -147,19 +148,14 @@ class Rule:
             objective_options={"smoothing": round(SMOOTHING * noise, 6)},
         )
 
-    def _smoothed_factor(self) -> float:
-        """Return the weight in units of the MAP weight."""
-        if self.seen.passed > FAINT:
-            return WEIGHT
-        sigma = min(max(self.problem.sigma, LITTLE_NOISE), MUCH_NOISE)
-        way = math.log(sigma / LITTLE_NOISE) / math.log(MUCH_NOISE / LITTLE_NOISE)
-        return WEIGHT + way * (BLURRED_WEIGHT - WEIGHT)
-
-    def _weight(self, factor: float) -> float | None:
-        """Return the weight, or None for the hard constraint."""
+    def _weight(self, factors: tuple[float, float]) -> float | None:
+        """Return the weight of factors for little and much noise, or None for the hard constraint."""
         if self.problem.sigma == 0 and self.problem.operator.has_closed_form:
             return None
-        return factor * max(self.problem.sigma, LEAST_SIGMA) ** 2 / 2
+        sigma = max(self.problem.sigma, LEAST_SIGMA)
+        between = min(max(sigma, LITTLE_NOISE), MUCH_NOISE)
+        way = math.log(between / LITTLE_NOISE) / math.log(MUCH_NOISE / LITTLE_NOISE)
+        return (factors[0] + way * (factors[1] - factors[0])) * sigma**2 / 2
 
 
 @register_method("auto")
