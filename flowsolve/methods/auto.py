@@ -4,7 +4,7 @@ The rule, and the measurements behind each number, stand in ``docs/methods.md``.
 images, from the classical restoration that suits the operator, gains on every operator at every noise
 level, so that stage is always there. Where the operator hides a part of smooth images that their neighbours
 do not tell either (holes, few random projections, a missing colour), the classical start is a guess, and a
-descent over latents from z = 0 comes first. Its first half does not see a tenth of the measurements, by
+descent over latents from z = 0 comes first. Its first half does not see a quarter of the measurements, by
 which it is judged before it goes on.
 """
 
@@ -59,10 +59,10 @@ SMOOTHING, USUAL_NOISE = 2 / 3, 0.015
 """Deviation of the smoothing, in units of the noise that the prior was trained with; and that, where it is
 not known."""
 
-HELD_OUT, PATIENCE = 0.1, 12
+HELD_OUT, PATIENCE = 0.25, 12
 """Share of the measurements that is held out, and how many iterations their misfit may go without falling."""
 
-SQUARE, SQUARES = 8, 8
+SQUARE, SQUARES = 4, 16
 """Side in pixels of the squares that are held out, and how many at least fit along a side of an image."""
 
 

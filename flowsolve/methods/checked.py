@@ -13,7 +13,7 @@ from ..objectives import Objective
 from ..operators import Mask
 from ..problem import InverseProblem
 
-TRUST = 1.1
+TRUST = 1.07
 """Misfit of the stage before, in units of the classical one's, up to which it is gone on from: it has
 filled a hole without a neighbour to go by, which the next stage mends."""
 
