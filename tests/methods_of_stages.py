@@ -1,4 +1,4 @@
-"""Methods of two and three stages on a tiny flow, and one that is run in a process of its own to be killed."""
+"""Methods of two and three stages on a tiny flow, to be run in processes of their own and killed."""
 
 import torch
 from helpers import make_problem, make_tiny_prior

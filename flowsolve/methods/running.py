@@ -259,7 +259,7 @@ class MethodRun:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         # Whoever leaves the loop early, and not by an error, has what the stage has reached.
         run, before, self._before = self.current, self._before, None
-        if before is not None:
+        if before is not None and before is not run:
             # A stage that did not get as far as its start: the record is that of the one before.
             run.__exit__(kind, error, trace)
             run = self.current = before

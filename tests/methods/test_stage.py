@@ -121,7 +121,7 @@ def test_a_prior_that_is_not_there_says_so(tiny_prior, tmp_path):
     shelf = PriorShelf(tiny_prior)
     with pytest.raises(ArgumentError, match="did you mean 'faces64'"):
         shelf("face64")
-    with pytest.raises(FlowsolveError, match="none.safetensors"):
+    with pytest.raises(FlowsolveError, match=r"none\.safetensors"):
         shelf(str(tmp_path / "none.safetensors"))
 
 
