@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from .errors import ArgumentError
 from .flows import FlowPrior, load_prior
 from .methods import Method, MethodRun, classical_guard, plan_method
+from .numbers import as_count, to_float
 from .problem import InverseProblem
 from .result import Result
 from .run import Callback
@@ -108,10 +110,13 @@ def make_method_run(
         raise ArgumentError("problem", type(problem).__name__, "an InverseProblem")
     if not isinstance(prior, FlowPrior):
         prior = load_prior(prior)
-    if max_seconds is not None and not max_seconds > 0:
-        raise ArgumentError("max_seconds", max_seconds, "a number > 0")
-    if max_iter is not None and (isinstance(max_iter, bool) or max_iter < 1):
-        raise ArgumentError("max_iter", max_iter, "an integer >= 1")
+    if max_seconds is not None:
+        max_seconds = to_float(max_seconds, "max_seconds", "a number > 0")
+        if not max_seconds > 0:
+            raise ArgumentError("max_seconds", max_seconds, "a number > 0")
+        max_seconds = None if math.isinf(max_seconds) else max_seconds
+    if max_iter is not None:
+        max_iter = as_count(max_iter, "max_iter", least=1)
     problem = problem.to(device=prior.device, dtype=prior.dtype)
     planned = plan_method(method, problem, prior).shortened(max_iter)
     return MethodRun(

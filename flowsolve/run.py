@@ -184,12 +184,12 @@ class Run:
                 raise
         while True:
             interrupts.check()
-            if not self._restored:
-                progress = self._progress()
-                self._apply(self._ends(progress))
-                if self.iteration > 0:
-                    yield progress
-                self._apply(self.status)
+            # Also of a checkpoint: the one at the start is written before it is known whether it goes on.
+            progress = self._progress()
+            self._apply(self._ends(progress))
+            if self.iteration > 0 and not self._restored:
+                yield progress
+            self._apply(self.status)
             if not len(self.active):
                 return
             if not self._restored:

@@ -34,7 +34,8 @@ class HeldOutLeastSquares(Fidelity):
         Which ones, >= 0.
     block : int, optional
         Measurements (C, H, W) are held out in squares of this side, evenly spread, instead of pixel by pixel:
-        what a restoration fills a hole with is tested on holes.
+        what a restoration fills a hole with is tested on holes. The squares are smaller where that few
+        measurements have no room for as many as one is taken of.
 
     Raises
     ------
@@ -73,7 +74,9 @@ class HeldOutLeastSquares(Fidelity):
     def _blocks(self, size: Sequence[int]) -> np.ndarray:
         """Return squares of a grid, evenly spread: a knight's move from row to row, so none are close."""
         every = max(2, round(1 / self.fraction))
-        rows, columns = (np.arange(n) // self.block for n in size)
+        # Else all that there is may be a single square.
+        side = min(self.block, max(1, math.isqrt(math.prod(size) // every)))
+        rows, columns = (np.arange(n) // side for n in size)
         return (columns[None, :] + KNIGHT * rows[:, None] + self.seed) % every == 0
 
     def misfit(self, u: Array, y: Array) -> Array:

@@ -7,8 +7,9 @@ nothing else.
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,13 +18,13 @@ from ..errors import ArgumentError
 from ..flows import FlowPrior
 from ..problem import InverseProblem
 from ..registry import Registry
-from .stage import Stage
+from .stage import CHECKED, Stage
 
 SUFFIX = ".json"
 """A method whose name ends so is a file."""
 
-FALLBACKS = ("classical", "none")
-"""What the guard may do with an image that came out worse than the start: put the start there, or nothing."""
+KEYS = ("name", "reason", "guarded", "stages")
+"""Keys of a method's JSON object."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,10 @@ class Method:
             raise ArgumentError("stages", "none", "at least one stage")
         if self.stages[0].continues:
             raise ArgumentError("init", f"{self.stages[0].init!r} in the first stage", "a named start")
+        for before, stage in itertools.pairwise(self.stages):
+            if stage.init.startswith(CHECKED) and not before.held_out:
+                accepted = "a named start, or a stage before it that holds measurements out"
+                raise ArgumentError("init", repr(stage.init), accepted)
 
     @property
     def max_iter(self) -> int:
@@ -63,8 +68,12 @@ class Method:
         """Return the method with at most so many iterations, shared out as its stages have them."""
         if max_iter is None or max_iter >= self.max_iter:
             return self
-        share = max_iter / self.max_iter
-        return replace(self, stages=tuple(stage.shortened(share) for stage in self.stages))
+        # Where each stage ends is rounded, not how long it is, so that together they have as many as asked.
+        ends = itertools.accumulate(stage.max_iter for stage in self.stages)
+        rounded = [0, *(round(end * max_iter / self.max_iter) for end in ends)]
+        lengths = [end - begin for begin, end in itertools.pairwise(rounded)]
+        stages = [stage.shortened(length) for stage, length in zip(self.stages, lengths, strict=True)]
+        return replace(self, stages=tuple(stages))
 
     def in_words(self) -> list[str]:
         """Return one line for each stage."""
@@ -95,13 +104,19 @@ class Method:
         ArgumentError
             If it is neither, a stage has an unknown key or a bad value.
         """
-        if isinstance(document, Sequence) and not isinstance(document, str | bytes):
+        if isinstance(document, list):
             document = {"stages": document}
         if not isinstance(document, Mapping) or not isinstance(document.get("stages"), list):
             raise ArgumentError("method", type(document).__name__, "a JSON object with a list of stages")
+        unknown = sorted(str(key) for key in set(document) - set(KEYS))
+        if unknown:
+            raise ArgumentError("method", f"the key {unknown[0]!r}", ", ".join(KEYS))
+        for key, kind, word in (("name", str, "text"), ("reason", str, "text"), ("guarded", bool, "a bool")):
+            if not isinstance(document.get(key, kind()), kind):
+                raise ArgumentError(key, repr(document[key]), word)
         stages = tuple(Stage.from_json(stage) for stage in document["stages"])
-        reason, guarded = str(document.get("reason", "")), bool(document.get("guarded", False))
-        return cls(str(document.get("name", name)), stages, reason, guarded)
+        reason, guarded = document.get("reason", ""), document.get("guarded", False)
+        return cls(document.get("name", name), stages, reason, guarded)
 
 
 class Planner(Protocol):
@@ -136,6 +151,8 @@ def plan_method(method: str | Path | Method, problem: InverseProblem, prior: Flo
     """
     if isinstance(method, Method):
         return method
+    if not isinstance(method, str | Path):
+        raise ArgumentError("method", type(method).__name__, "a name, a JSON file or a Method")
     if isinstance(method, Path) or str(method).endswith(SUFFIX):
         return read_method(Path(method))
     return registry.get(method)(problem, prior)
@@ -163,6 +180,6 @@ def read_method(path: Path) -> Method:
         raise ArgumentError("method", f"{path}, which cannot be read ({error})", "a JSON file") from None
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArgumentError("method", f"{path}, which is not JSON ({error})", "a JSON file") from None
     return Method.from_json(document, name=path.stem)

@@ -30,11 +30,15 @@ TASKS: tuple[tuple[type[LinearOperator], tuple[str, ...]], ...] = (
 )
 
 
-def published_method(preset: str, formulation: str, problem: InverseProblem, prior: FlowPrior) -> Method:
+def published_method(
+    name: str, preset: str, formulation: str, problem: InverseProblem, prior: FlowPrior
+) -> Method:
     """Return a published protocol for the task that a problem's operator stands for.
 
     Parameters
     ----------
+    name : str
+        What the method is called.
     preset : str
         A name of `flowsolve.presets.registry`.
     formulation : {"analysis", "synthesis"}
@@ -49,7 +53,7 @@ def published_method(preset: str, formulation: str, problem: InverseProblem, pri
     UnsupportedError
         If the protocol has no such task.
     """
-    task = _task(preset, formulation, problem)
+    task = _task(name, preset, formulation, problem)
     chosen = presets.registry.get(preset)
     protocol = chosen.protocol(task, formulation)
     solver = chosen.solver(protocol.rate)
@@ -67,10 +71,10 @@ def published_method(preset: str, formulation: str, problem: InverseProblem, pri
         prior=RAW if raw else None,
         objective_options=dict(protocol.options),
     )
-    return Method(preset, (stage,), f"{chosen.summary} Its constants for {task}.")
+    return Method(name, (stage,), f"{chosen.summary} Its constants for {task}.")
 
 
-def _task(preset: str, formulation: str, problem: InverseProblem) -> str:
+def _task(name: str, preset: str, formulation: str, problem: InverseProblem) -> str:
     protocols, operator = presets.registry.get(preset).protocols, problem.operator
     kinds = next((tasks for kind, tasks in TASKS if isinstance(operator, kind)), ())
     if isinstance(operator, Downsample):
@@ -80,23 +84,23 @@ def _task(preset: str, formulation: str, problem: InverseProblem) -> str:
         if formulation in protocols.get(task, {}):
             return task
     raise UnsupportedError(
-        f"method: {preset} has no {formulation} protocol for {operator}; it has {', '.join(protocols)}"
+        f"method: {name} has no {formulation} protocol for {operator}; it has {', '.join(protocols)}"
     )
 
 
 @register_method("oberlin-verm-2021")
 def oberlin_verm_2021(problem: InverseProblem, prior: FlowPrior) -> Method:
     """Oberlin & Verm's analysis protocol: Adam 0.1 over images, raw latents, the last iterate."""
-    return published_method("oberlin-verm-2021", "analysis", problem, prior)
+    return published_method("oberlin-verm-2021", "oberlin-verm-2021", "analysis", problem, prior)
 
 
 @register_method("oberlin-verm-2021-synthesis")
 def oberlin_verm_2021_synthesis(problem: InverseProblem, prior: FlowPrior) -> Method:
     """Oberlin & Verm's synthesis protocol: Adam 0.1 over latents from z = 0, the last iterate."""
-    return published_method("oberlin-verm-2021", "synthesis", problem, prior)
+    return published_method("oberlin-verm-2021-synthesis", "oberlin-verm-2021", "synthesis", problem, prior)
 
 
 @register_method("asim-2020")
 def asim_2020(problem: InverseProblem, prior: FlowPrior) -> Method:
     """Asim et al.'s protocol: L-BFGS without a line search over latents, from z = 0."""
-    return published_method("asim-2020", "synthesis", problem, prior)
+    return published_method("asim-2020", "asim-2020", "synthesis", problem, prior)

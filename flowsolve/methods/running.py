@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..ambient import undisturbed
 from ..errors import RecordError
 from ..flows import FlowPrior
 from ..initialise import Start
@@ -26,6 +27,7 @@ from ..recording.rebuild import build, prior_of
 from ..result import Iterate, Result
 from ..run import Callback, Run
 from ..stopping import Progress, make_criterion
+from .base import KEYS as METHOD_KEYS
 from .base import Method
 from .checked import checked_start
 from .guard import classical_guard
@@ -54,7 +56,7 @@ class StageRun(Run):
     """
 
     def __init__(self, method: MethodRun, index: int, start: Start, limits: dict[str, Any]) -> None:
-        self.method, self.index = method, index
+        self.method, self.index, self.earlier = method, index, method.earlier
         self.stage: Stage = method.method.stages[index]
         objective = self.stage.objective(method.problem, method.prior, method.shelf)
         criterion, own = make_criterion(**limits), self.stage.criterion()
@@ -68,7 +70,6 @@ class StageRun(Run):
         )
         # A named start is made again from its name; one from the stage before is kept by the record.
         self._start_named = not self.stage.continues
-        self.ends_method = index == len(method.method.stages) - 1
         self._verdict: Verdict | None = None
 
     def describe(self) -> dict[str, Any]:
@@ -77,18 +78,24 @@ class StageRun(Run):
 
     def handed_on(self) -> torch.Tensor:
         """Return the images (N, C, H, W) that the stage hands on."""
-        result = super().result()
-        return (result.final if self.stage.keep == "final" else result.best).x
+        return self._kept(super().result()).x
+
+    def end(self) -> None:
+        """Let go of what the solver holds; the record stays open until the next stage has taken it over."""
+        self.solver.close(self.state)
+        if self.writer is not None:
+            self.writer.flush()
 
     def judge(self) -> None:
         """Ask the guard about the images, once the last stage has ended."""
         if self.method.guard is not None and self._verdict is None:
             self._verdict = self.method.guard(self.objective.problem, self.handed_on())
 
+    @undisturbed
     def result(self) -> Result:
         """Return the result of the method so far: the last iterate, or what the guard made of it."""
-        own, earlier = super().result(), self.method.earlier
-        kept = own.final if self.stage.keep == "final" else own.best
+        own, earlier = super().result(), self.earlier
+        kept = self._kept(own)
         fallback, notes = None, ()
         if self._verdict is not None:
             x, fallback, notes = self._verdict
@@ -104,31 +111,37 @@ class StageRun(Run):
             final=moved[1],
             trace=earlier.joined(own.trace),
             counts={name: (earlier.total(name) + own.counts[name]).astype(np.int64) for name in names},
-            iterations=own.iterations + sum((_iterations(stage) for stage in earlier.ended), 0),
-            seconds=own.seconds + sum(float(stage.trace["seconds"][-1].max()) for stage in earlier.ended),
+            iterations=own.iterations + sum(stage.iterations for stage in earlier.ended),
+            seconds=own.seconds + _seconds(earlier),
             method=self.method.method,
             notes=notes,
             fallback=fallback,
         )
 
+    def _kept(self, result: Result) -> Iterate:
+        return result.best if self.stage.keeps_best else result.final
+
     def _with_fallbacks(self, kept: Iterate, x: torch.Tensor, fallback: np.ndarray) -> Iterate:
         if not fallback.any():
             return kept
+        rows = torch.as_tensor(np.flatnonzero(fallback), device=x.device)
+        z, value = kept.z.clone(), kept.value.copy()
         with torch.no_grad():
-            z, value = self.objective.prior.encode(x), kept.value.copy()
-            rows = torch.as_tensor(np.flatnonzero(fallback))
+            z[rows] = self.objective.prior.encode(x[rows])
             part = self.objective.select(rows)
             value[fallback] = part.value(part.from_image(x[rows])).cpu().numpy()
-        iteration = np.where(fallback, 0, kept.iteration)
-        return Iterate(x=x, z=z, value=value, iteration=iteration)
+        return Iterate(x=x, z=z, value=value, iteration=np.where(fallback, 0, kept.iteration))
 
-    def _finish_record(self, status: str) -> None:
-        if status == "finished" and not self.ends_method:
-            # The next stage takes the file over; until then it is that of a run that goes on.
-            assert self.writer is not None
-            self.writer.flush()
-            return
-        super()._finish_record(status)
+    def _begin(self) -> None:
+        super()._begin()
+        self.method.let_go()
+
+    def _log(self, active: np.ndarray, sound: np.ndarray | None = None) -> None:
+        super()._log(active, sound)
+        # Read from the record, the trace also has the columns that only other stages have.
+        length, nothing = len(self.trace["value"]), np.full(len(self.objective), np.nan)
+        for rows in self.trace.values():
+            rows.extend([nothing] * (length - len(rows)))
 
 
 class MethodRun:
@@ -178,8 +191,11 @@ class MethodRun:
         self.record: Path | None = None
         self.record_options: dict[str, Any] = {}
         self.earlier = EarlierStages()
+        self._before: StageRun | None = None
+        self._stopping = False
         # Everything that can be refused is refused before anything runs or is written.
         for stage in method.stages:
+            stage.check(self.problem)
             stage.objective(self.problem, prior, self.shelf)
         self.current = self._stage(0, None)
         if record is not None:
@@ -243,20 +259,33 @@ class MethodRun:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         # Whoever leaves the loop early, and not by an error, has what the stage has reached.
-        self.current.ends_method = True
-        self.current.__exit__(kind, error, trace)
+        run, before, self._before = self.current, self._before, None
+        if before is not None and before is not run:
+            # A stage that did not get as far as its start: the record is that of the one before.
+            run.__exit__(kind, error, trace)
+            run = self.current = before
+            self.earlier = before.earlier
+        run.__exit__(kind, error, trace)
 
     def __iter__(self) -> Iterator[Progress]:
         while True:
             run = self.current
             for progress in run:
                 yield self._progress(progress)
-            if "stopped" in run.status:
+            if self._stopping or "stopped" in run.status:
                 return
-            if run.ends_method:
+            if run.index == len(self.method.stages) - 1:
                 run.judge()
                 return
-            self._next(run)
+            run.end()
+            self._before = run
+            self.current = self._next(run)
+
+    def let_go(self) -> None:
+        """Close the record of the stage before, which the present one has taken over."""
+        before, self._before = self._before, None
+        if before is not None and before.writer is not None:
+            before.writer.close()
 
     def complete(self, callback: Callback | None = None) -> Result:
         """Run to the end and return the result."""
@@ -268,13 +297,15 @@ class MethodRun:
 
     def stop(self, status: str) -> None:
         """End the method after this iteration, images that are still being optimised with `status`."""
+        self._stopping = True
         self.current.stop(status)
 
     def result(self) -> Result:
         """Return the result as it stands."""
         return self.current.result()
 
-    def _next(self, run: StageRun) -> None:
+    def _next(self, run: StageRun) -> StageRun:
+        """Return the run of the stage after one that has ended; the record stays as it is until it begins."""
         x = run.handed_on()
         follower = self.method.stages[run.index + 1]
         start = Start(x=x, name=PREVIOUS, seed=self.seed)
@@ -285,15 +316,15 @@ class MethodRun:
             {name: np.stack(rows) for name, rows in run.trace.items()},
             x.cpu().numpy(),
             [str(status) for status in run.status],
+            run.iterations.copy(),
         )
-        run.__exit__(None, None, None)
         identity = {} if run.writer is None else run.writer.identity
         self.earlier = self.earlier.after(ended, identity)
-        self.current = self._stage(self.earlier.stage, start)
+        following = self._stage(self.earlier.stage, start)
         if self.record is not None:
             options = {**self.record_options, "force": True}
-            self.current.record_to(self.record, earlier=self.earlier, **options)
-        self.current.__enter__()
+            following.record_to(self.record, earlier=self.earlier, **options)
+        return following
 
     def _stage(self, index: int, previous: Start | None, limits: dict[str, Any] | None = None) -> StageRun:
         stage = self.method.stages[index]
@@ -322,14 +353,19 @@ class MethodRun:
     def _share(self, index: int) -> float | None:
         if self.max_seconds is None:
             return None
-        spent = sum(float(stage.trace["seconds"][-1].max()) for stage in self.earlier.ended)
+        spent = _seconds(self.earlier)
         left = [stage.max_iter for stage in self.method.stages[index:]]
         # A stage whose turn comes too late still takes its first step, as a run with no time left does.
         return max(self.max_seconds - spent, 1e-9) * left[0] / max(sum(left), 1)
 
     def _progress(self, progress: Progress) -> Progress:
-        done = self.earlier.offset + progress.iteration
-        return dataclasses.replace(progress, iteration=done, max_iter=self.last_iteration)
+        return dataclasses.replace(
+            progress,
+            iteration=self.earlier.offset + progress.iteration,
+            max_iter=self.last_iteration,
+            seconds=_seconds(self.earlier) + progress.seconds,
+            evaluations=(self.earlier.total("evaluations") + progress.evaluations).astype(np.int64),
+        )
 
 
 def method_of(
@@ -349,9 +385,10 @@ def method_of(
         File to record this run of it to.
     """
     described, config = record.config["method"], record.config
-    method = build("method", lambda: Method.from_json(described))
+    method = build("method", lambda: Method.from_json({key: described[key] for key in METHOD_KEYS}))
     # Dtype and memory mode are the same for all stages.
-    prior = prior_of({**config, "prior": {**config["prior"], **described["prior"]}}, prior)
+    own = {key: described["prior"][key] for key in ("name", "sha256")}
+    prior = prior_of({**config, "prior": {**config["prior"], **own}}, prior)
     return build(
         "method",
         lambda: MethodRun(
@@ -371,5 +408,5 @@ def _fitted(prior: FlowPrior, problem: InverseProblem) -> FlowPrior:
     return prior.at_size(*problem.operator.dim_shape[1:]) if prior.any_size else prior
 
 
-def _iterations(stage: EndedStage) -> int:
-    return len(stage.trace["value"]) - 1
+def _seconds(earlier: EarlierStages) -> float:
+    return sum(float(stage.trace["seconds"][-1].max()) for stage in earlier.ended)

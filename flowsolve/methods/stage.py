@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..flows.raw import raw_prior
 from ..flows.zoo import find_prior
 from ..initialise import Start, make_start
 from ..objectives import BY_NAME, Objective, Synthesis
+from ..operators import Mask
 from ..problem import InverseProblem
 from ..solvers import Solver, make_solver
 from ..stopping import Criterion, HeldOut
@@ -29,6 +31,12 @@ out worse than the classical restoration of this name does, that restoration."""
 
 PATIENCE, DEFAULT_PATIENCE = "patience", 20
 """How long the misfit of what is held out may go without falling, in iterations."""
+
+HORIZON = "horizon"
+"""Option of solvers: how many iterations a schedule is for."""
+
+OF_STAGE = frozenset({"problem", "prior", "phi", "lam", "extra", "fidelity", "put_back"})
+"""Parameters of objectives that a stage gives itself, or that no JSON file can."""
 
 KEPT = ("final", "best")
 """What a stage hands on: each image where it ended, or where its objective was lowest."""
@@ -95,6 +103,7 @@ class Stage:
     held_out: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         if self.formulation not in BY_NAME:
             raise ArgumentError("formulation", repr(self.formulation), " or ".join(BY_NAME))
         kind = BY_NAME[self.formulation]
@@ -113,25 +122,63 @@ class Stage:
             raise ArgumentError("put_back", f"True over {self.formulation}", "True over synthesis only")
         if self.held_out and self.put_back:
             raise ArgumentError("put_back", "True", "False where measurements are held out")
+        _check_options("objective_options", self.objective_options, _options_of(kind) - OF_STAGE)
+        _check_options("held_out", self.held_out, _options_of(HeldOutLeastSquares) | {PATIENCE})
         make_solver(self.solver, **self.options)
         self.fidelity()
         self.criterion()
         self._check_init()
+
+    def _check_kinds(self) -> None:
+        """Refuse values of other types than the attributes have: a JSON file may have anything anywhere."""
+        texts = ("formulation", "solver", "init", "keep")
+        mappings = ("options", "init_options", "objective_options", "held_out")
+        wanted: list[tuple[tuple[str, ...], tuple[type, ...], str]] = [
+            (texts, (str,), "text"),
+            (("phi", "prior"), (str, type(None)), "text, or nothing"),
+            (mappings, (Mapping,), "options by name"),
+            (("put_back",), (bool,), "true or false"),
+        ]
+        for names, kinds, word in wanted:
+            for name in names:
+                value = getattr(self, name)
+                if not isinstance(value, kinds):
+                    raise ArgumentError(name, repr(value), word)
+                if isinstance(value, Mapping) and not all(isinstance(key, str) for key in value):
+                    raise ArgumentError(name, repr(value), word)
 
     @property
     def continues(self) -> bool:
         """Whether the stage goes on from the one before."""
         return self.init == PREVIOUS or self.init.startswith(CHECKED)
 
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the stage hands on each image's best iterate, and not its last."""
+        return self.keep == "best" or bool(self.held_out)
+
+    def check(self, problem: InverseProblem) -> None:
+        """Refuse a problem that the stage has no start for.
+
+        Raises
+        ------
+        ArgumentError
+            If the start is to be checked and the measurements are not pixels behind a mask.
+        """
+        if self.init.startswith(CHECKED) and not isinstance(problem.operator, Mask):
+            raise ArgumentError("init", f"{self.init!r} for {problem.operator}", f"{PREVIOUS!r}, or a mask")
+
     def _check_init(self) -> None:
-        name = self.init.removeprefix(CHECKED).removeprefix(initialise.ENCODED)
-        if self.init.startswith(CHECKED):
-            baselines.registry.get(name, "init")
-            return
-        if name != PREVIOUS and name not in baselines.registry:
-            initialise.registry.get(name, "init")
-        if self.init_options and name not in baselines.registry:
-            raise ArgumentError("init_options", f"some for {name!r}", "some for a baseline")
+        name = self.init
+        if name.startswith(CHECKED):
+            baselines.registry.get(name.removeprefix(CHECKED), "init")
+        elif name != PREVIOUS and name not in baselines.registry:
+            initialise.registry.get(name.removeprefix(initialise.ENCODED), "init")
+        if self.init_options:
+            if name not in baselines.registry:
+                raise ArgumentError("init_options", f"some for {name!r}", "some for a baseline")
+            accepted = _options_of(baselines.registry.get(name)) - {"problem"}
+            _check_options("init_options", self.init_options, accepted)
 
     def fidelity(self) -> HeldOutLeastSquares | None:
         """Return the data term that holds measurements out, or None for least squares."""
@@ -176,7 +223,7 @@ class Stage:
         """Return the prior of this stage, on the device and in the dtypes of the caller's."""
         if self.prior is None:
             return prior
-        return raw_prior(prior) if self.prior == RAW else load(self.prior)
+        return load(self.prior)
 
     def make_solver(self) -> Solver:
         """Return the solver with its options."""
@@ -200,14 +247,14 @@ class Stage:
             return Start(x=x, name=name, seed=seed)
         return make_start(name, problem, prior, seed=seed)
 
-    def shortened(self, share: float) -> Stage:
-        """Return the stage with its iterations, and the length of its schedule, times a share."""
-        if share >= 1:
+    def shortened(self, max_iter: int) -> Stage:
+        """Return the stage with at most so many iterations, the length of its schedule likewise."""
+        if max_iter >= self.max_iter:
             return self
         options = dict(self.options)
-        if "horizon" in options:
-            options["horizon"] = max(1, round(options["horizon"] * share))
-        return replace(self, max_iter=max(1, round(self.max_iter * share)), options=options)
+        if isinstance(options.get(HORIZON), int | float):
+            options[HORIZON] = max(1, round(options[HORIZON] * max_iter / self.max_iter))
+        return replace(self, max_iter=max_iter, options=options)
 
     def in_words(self) -> str:
         """Return one line that says what the stage does."""
@@ -239,7 +286,7 @@ class Stage:
             parts.append("measured values put back")
         if self.held_out:
             parts.append("until a part of the measurements, held out, is predicted no better")
-        if self.keep == "best":
+        if self.keeps_best:
             parts.append(f"keeping the lowest {'misfit of those' if self.held_out else 'objective'}")
         return "; ".join(parts)
 
@@ -283,16 +330,22 @@ class PriorShelf:
         self._loaded: dict[str, FlowPrior] = {}
 
     def __call__(self, name: str) -> FlowPrior:
-        """Return the prior of a name or path."""
-        if name == self.like.name:
-            return self.like
+        """Return the prior of a name or path; of ``raw:`` alone, the caller's with raw latents."""
         if name not in self._loaded:
-            like = self.like
-            prior = self._found(name, device=str(like.device), dtype=like.dtype)
-            if prior.coupling_dtype != like.coupling_dtype:
-                prior = prior.to(coupling_dtype=like.coupling_dtype)
-            self._loaded[name] = prior
+            self._loaded[name] = raw_prior(self.like) if name == RAW else self._other(name)
         return self._loaded[name]
+
+    def _other(self, name: str) -> FlowPrior:
+        like = self.like
+        if name == like.name and self._wanted(name) in (None, like.sha256):
+            return like
+        prior = self._found(name, device=str(like.device), dtype=like.dtype)
+        if prior.coupling_dtype != like.coupling_dtype:
+            prior = prior.to(coupling_dtype=like.coupling_dtype)
+        return prior if prior.memory == like.memory else prior.with_memory(like.memory)
+
+    def _wanted(self, name: str) -> str | None:
+        return None if self.hashes is None else self.hashes.get(name)
 
     def _found(self, name: str, **where: Any) -> FlowPrior:
         if self.hashes is None:
@@ -300,6 +353,20 @@ class PriorShelf:
         if name not in self.hashes:
             raise ArgumentError("prior", repr(name), "one whose SHA-256 the record has")
         return find_prior(name, self.hashes[name], **where)
+
+
+def _options_of(kind: Any) -> set[str]:
+    """Return the names of a callable's parameters; of a class also those of the classes it is made from."""
+    makers = [c.__init__ for c in kind.__mro__] if isinstance(kind, type) else [kind]
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    found = [inspect.signature(maker).parameters.values() for maker in makers]
+    return {p.name for parameters in found for p in parameters if p.kind in kinds} - {"self"}
+
+
+def _check_options(argument: str, options: Mapping[str, Any], accepted: Collection[str]) -> None:
+    unknown = sorted(set(options) - set(accepted))
+    if unknown:
+        raise ArgumentError(argument, f"the option {unknown[0]!r}", ", ".join(sorted(accepted)) or "none")
 
 
 def _check_weight(name: str, value: Any) -> None:

@@ -78,6 +78,8 @@ def _hidden(problem: InverseProblem) -> float:
     is far from its edge.
     """
     operator, v = problem.operator, smooth_images(problem)
+    if operator.lipschitz == 0:
+        return 1.0
     weight = SMOOTHEST * operator.lipschitz**2
 
     def normal(x: torch.Tensor) -> torch.Tensor:
@@ -93,7 +95,7 @@ def _passed(problem: InverseProblem) -> float:
     operator, y = problem.operator, problem.y
     v = _white(problem).to(y)
     through = operator.apply(v).double().square().sum() / v.double().square().sum()
-    return float(through / operator.lipschitz**2)
+    return float(through / operator.lipschitz**2) if operator.lipschitz else 0.0
 
 
 def smooth_images(problem: InverseProblem) -> torch.Tensor:

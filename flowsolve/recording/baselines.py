@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from ..errors import ArgumentError
 from ..files import target
 from .parts import part_beside
 
@@ -28,6 +29,8 @@ def write_baselines(path: str | Path, restored: Mapping[str, np.ndarray]) -> Non
 
     Raises
     ------
+    ArgumentError
+        If one is not of floating-point numbers in the shape of the record's images.
     OSError
         If it cannot be written; the record is as it was.
     """
@@ -35,6 +38,7 @@ def write_baselines(path: str | Path, restored: Mapping[str, np.ndarray]) -> Non
     part = part_beside(path)
     try:
         with h5py.File(path) as old, h5py.File(part, "x") as new:
+            _check(restored, old["best/x"].shape)
             new.attrs.update(old.attrs)
             for name in old:
                 if name != BASELINES:
@@ -44,3 +48,11 @@ def write_baselines(path: str | Path, restored: Mapping[str, np.ndarray]) -> Non
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _check(restored: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> None:
+    """Refuse what readers would refuse the record for."""
+    for name, x in restored.items():
+        if np.shape(x) != shape or np.asarray(x).dtype not in (np.float32, np.float64):
+            given = f"{name} of shape {np.shape(x)} and dtype {np.asarray(x).dtype}"
+            raise ArgumentError("restored", given, f"float32 or float64 of shape {shape}")

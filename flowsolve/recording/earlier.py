@@ -95,6 +95,7 @@ class EarlierStages:
             group.attrs["json"] = json.dumps(stage.config)
             group["x"] = stage.x
             group["status"] = np.array(stage.status, dtype="S24")
+            group["iterations"] = stage.iterations
 
 
 @dataclass(frozen=True)
@@ -111,12 +112,15 @@ class EndedStage:
         Images that it handed on.
     status : list of str
         How each image ended.
+    iterations : numpy.ndarray, shape (N,)
+        Iterations that each image took part in.
     """
 
     config: dict[str, Any]
     trace: dict[str, np.ndarray]
     x: np.ndarray
-    status: list[str] = field(default_factory=list)
+    status: list[str]
+    iterations: np.ndarray
 
 
 def read_earlier(file: h5py.File, trace: Mapping[str, np.ndarray]) -> EarlierStages:
@@ -135,7 +139,8 @@ def read_earlier(file: h5py.File, trace: Mapping[str, np.ndarray]) -> EarlierSta
         group = file[f"{STAGES}/{k}"]
         rows = {name: np.stack(column) for name, column in earlier.locally(trace).items()}
         status = [text.decode() for text in group["status"][()]]
-        ended = EndedStage(json.loads(group.attrs["json"]), rows, group["x"][()], status)
+        config = json.loads(group.attrs["json"])
+        ended = EndedStage(config, rows, group["x"][()], status, group["iterations"][()])
         earlier = earlier.after(ended, identity)
     return earlier
 

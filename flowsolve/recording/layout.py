@@ -146,6 +146,7 @@ class Layout:
         for k in range(ended):
             self._need(f"{STAGES}/{k}/x", "f", (n, *image))
             self._text(f"{STAGES}/{k}/status", (n,))
+            self._need(f"{STAGES}/{k}/iterations", "i", (n,))
             config = self._config(f"{STAGES}/{k}")
             if config["n_images"] != n or tuple(config["image_shape"]) != image:
                 raise self._error(f"{STAGES}/{k} is of other images")

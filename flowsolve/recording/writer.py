@@ -160,6 +160,8 @@ class RunWriter:
             if row is not None:
                 self._begin_trace(row)
             self._slots = Slots.create(self._file.create_group("checkpoint"), arrays)
+            # Whoever reads the record of a method finds at least the start of the stage that runs.
+            self._flush()
             self._file.swmr_mode = True
             os.replace(self._part, self.path)
 
