@@ -9,7 +9,7 @@ the method goes on bit by bit.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +225,9 @@ class MethodRun:
         run.record_on(record, iteration, earlier=self.earlier)
 
     def __iter__(self) -> Iterator[Progress]:
+        return self._steps()
+
+    def _steps(self) -> Generator[Progress, None, None]:
         while True:
             run = self.current
             with run:
@@ -244,8 +247,15 @@ class MethodRun:
 
     def complete(self, callback: Callback | None = None) -> Result:
         """Run to the end and return the result."""
-        for progress in self:
-            if callback is not None and callback(progress):
+        steps = self._steps()
+        for progress in steps:
+            try:
+                stop = callback is not None and callback(progress)
+            except BaseException as error:
+                # Told to the stage that runs: its record is then that of an interrupted run, to go on from.
+                steps.throw(error)
+                raise
+            if stop:
                 self.stop("stopped")
         return self.result()
 
