@@ -231,7 +231,7 @@ def _images_table(record: RunRecord) -> Table:
         restored = restored_psnr(record) if record.method is not None else None
         if restored is not None:
             # Neither the lowest F nor the last iteration, where a stage keeps another or a guard steps in.
-            columns["restored"] = restored
+            columns["kept"] = restored
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("image", no_wrap=True)
     table.add_column("status", no_wrap=True)
@@ -246,6 +246,6 @@ def _images_table(record: RunRecord) -> Table:
 
 
 def _cell(heading: str, value: float) -> str:
-    if heading in ("dB: start", "at lowest", "highest", "restored"):
+    if heading in ("dB: start", "at lowest", "highest", "kept"):
         return number(value)
     return number(value, ".5g")

@@ -83,9 +83,10 @@ def _what(tried: Sequence[Tried], images: int, seconds: float, budget: float) ->
         if t.rung and isinstance(t.candidate, MethodCandidate)
     )
     text = (
-        f"{first}{run} of {len(combinations)} combinations ran on {counted(images, 'image')} for {seconds:.3g} s "
-        f"of the {budget:g} s asked for, in {counted(max(t.rung for t in combinations), 'rung')}: each goes on "
-        "with the better half, for twice the time."
+        f"{first}{run} of {len(combinations)} combinations ran on {counted(images, 'image')} for "
+        f"{seconds:.3g} s of the {budget:g} s asked for, in "
+        f"{counted(max(t.rung for t in combinations), 'rung')}: each goes on with the better half, for twice "
+        "the time."
     )
     return text if run == len(combinations) else text + " The table says why the others could not."
 
