@@ -14,6 +14,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..baselines import classical_start
 from ..flows import FlowPrior
 from ..operators import Mask
@@ -22,24 +24,47 @@ from .base import Method, register_method
 from .stage import CHECKED, PREVIOUS, Stage
 from .survey import Survey, survey
 
+
+@dataclass(frozen=True)
+class Between:
+    """A number that goes over from one to another, linearly in the logarithm of the noise.
+
+    Attributes
+    ----------
+    noise : (float, float)
+        Noise up to which it is the first, and from which it is the second.
+    values : (float, float)
+        The two.
+    """
+
+    noise: tuple[float, float]
+    values: tuple[float, float]
+
+    def at(self, sigma: float) -> float:
+        """Return the number at a noise level."""
+        return float(np.interp(math.log(sigma), np.log(self.noise), self.values))
+
+
 HIDDEN = 1e-3
 """Share of smooth images that an operator must hide for latents to come first."""
 
-PIXEL_WEIGHTS, PIXEL_ITERATIONS = (0.5, 0.35), 80
-"""Weights of ``nll`` with little and with much noise, in units of the MAP weight, and iterations of L-BFGS,
-where single pixels are measured."""
+PIXEL_WEIGHTS = Between((0.01, 0.03), (0.5, 0.35))
+"""Weight of ``nll`` in units of the MAP weight, where single pixels are measured."""
+
+PIXEL_ITERATIONS, PIXEL_ITERATIONS_AFTER = 80, 40
+"""Iterations of L-BFGS then, from a classical restoration and after latents."""
 
 PIXEL_NOISE = 0.04
 """Noise up to which they are: with more, the lowest ``nll`` is too smooth, that of ``smoothed`` is not."""
 
-WEIGHTS, BLURRED_WEIGHTS = (0.35, 0.35), (0.35, 0.2)
-"""Weights of ``smoothed``, likewise; the others where a blur leaves little of fine detail."""
+WEIGHTS = Between((0.1, 0.2), (0.35, 0.28))
+"""Weight of ``smoothed``, likewise."""
+
+BLURRED_WEIGHTS = Between((0.01, 0.03), (0.35, 0.2))
+"""The same where a blur leaves little of fine detail."""
 
 FAINT = 0.1
 """Energy of white noise that such a blur lets through at most."""
-
-LITTLE_NOISE, MUCH_NOISE = 0.01, 0.03
-"""Noise between which a weight goes over from the first to the second."""
 
 SMOOTHED_ITERATIONS = 50
 
@@ -124,7 +149,7 @@ class Rule:
             lam=self._weight(PIXEL_WEIGHTS),
             solver="lbfgs",
             init=init,
-            max_iter=PIXEL_ITERATIONS,
+            max_iter=PIXEL_ITERATIONS_AFTER if init == PREVIOUS else PIXEL_ITERATIONS,
         )
 
     def _smoothed(self, init: str) -> Stage:
@@ -148,14 +173,12 @@ class Rule:
             objective_options={"smoothing": round(SMOOTHING * noise, 6)},
         )
 
-    def _weight(self, factors: tuple[float, float]) -> float | None:
-        """Return the weight of factors for little and much noise, or None for the hard constraint."""
+    def _weight(self, factor: Between) -> float | None:
+        """Return the weight, or None for the hard constraint."""
         if self.problem.sigma == 0 and self.problem.operator.has_closed_form:
             return None
         sigma = max(self.problem.sigma, LEAST_SIGMA)
-        between = min(max(sigma, LITTLE_NOISE), MUCH_NOISE)
-        way = math.log(between / LITTLE_NOISE) / math.log(MUCH_NOISE / LITTLE_NOISE)
-        return (factors[0] + way * (factors[1] - factors[0])) * sigma**2 / 2
+        return factor.at(sigma) * sigma**2 / 2
 
 
 @register_method("auto")
