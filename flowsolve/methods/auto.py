@@ -66,7 +66,9 @@ BLURRED_WEIGHTS = Between((0.01, 0.03), (0.35, 0.2))
 FAINT = 0.1
 """Energy of white noise that such a blur lets through at most."""
 
-SMOOTHED_ITERATIONS = 50
+SMOOTHED_ITERATIONS, FAINT_ITERATIONS = 50, 80
+"""Iterations of Adam, to the end of its schedule; the second where such a blur is a hard constraint, which
+leaves more to find."""
 
 LATENT_WEIGHT, LATENT_ITERATIONS = 0.5, 40
 """Weight of ‖z‖² and iterations of each half of the descent over latents."""
@@ -154,22 +156,24 @@ class Rule:
 
     def _smoothed(self, init: str) -> Stage:
         """Return the stage whose lowest point is a good image, so that it goes on to the end."""
-        noise = self.prior.card.noise_sigma or USUAL_NOISE
+        noise, faint = self.prior.card.noise_sigma or USUAL_NOISE, self.seen.passed <= FAINT
+        lam = self._weight(BLURRED_WEIGHTS if faint else WEIGHTS)
+        iterations = FAINT_ITERATIONS if faint and lam is None else SMOOTHED_ITERATIONS
         adam = {
             "lr": 0.02,
             "beta2": 0.99,
             "schedule": "cosine",
-            "horizon": SMOOTHED_ITERATIONS,
+            "horizon": iterations,
             # A blur bends each frequency differently, a mask each pixel.
             "basis": "pixels" if self.pixels else "cosines",
         }
         return Stage(
             phi="smoothed",
-            lam=self._weight(BLURRED_WEIGHTS if self.seen.passed <= FAINT else WEIGHTS),
+            lam=lam,
             solver="adam",
             options=adam,
             init=init,
-            max_iter=SMOOTHED_ITERATIONS,
+            max_iter=iterations,
             objective_options={"smoothing": round(SMOOTHING * noise, 6)},
         )
 
