@@ -154,6 +154,9 @@ def summary(rows: dict[str, Any]) -> str:
     most = max((entry["images"] for figures in rows.values() for entry in figures.values()), default=0)
     for name in filter(rows.__contains__, PAPER_ROWS):
         figures, row = rows[name], PAPER_ROWS[name]
+        if not set(row.classical) & set(figures):
+            # Begun anew, and nothing to compare with is measured yet.
+            continue
         best = best_classical(name, figures)
         protocols = {f"{p[0]} {p[2]}": figures.get(f"{p[0]} {p[2]}") for p in row.protocols}
         fewer = _fewer(figures[best], {"images": most})
