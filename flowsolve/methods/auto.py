@@ -117,6 +117,11 @@ class Rule:
         return classical_start(self.problem)
 
     @property
+    def knows_wholes(self) -> bool:
+        """Whether the prior is one of whole images: crops tell nothing of what lies in a hole."""
+        return self.prior.config.size is not None
+
+    @property
     def pixels(self) -> bool:
         """Whether single pixels are measured."""
         return isinstance(self.problem.operator, Mask)
@@ -194,9 +199,10 @@ def auto(problem: InverseProblem, prior: FlowPrior) -> Method:
         stage = Stage(lam=0.0, init="pinv", max_iter=0)
         reason = "without noise the operator can be inverted, and A⁺y is the image: there is nothing to add"
         return Method("auto", (stage,), reason)
-    hidden = f"{100 * seen.hidden:.2g} % of smooth images"
-    if seen.hidden <= HIDDEN:
-        reason = f"the operator hides {hidden}, so that {rule.start} is a start for a descent over images"
+    hidden = f"the operator hides {100 * seen.hidden:.2g} % of smooth images"
+    if seen.hidden <= HIDDEN or not rule.knows_wholes:
+        why = "so that" if seen.hidden <= HIDDEN else "of which a prior of crops knows nothing:"
+        reason = f"{hidden}, {why} {rule.start} is the start of a descent over images"
         return Method("auto", (rule.images(rule.start),), reason, guarded=True)
     reason = (
         f"the operator hides {hidden}: latents from z = 0 find what is there, a descent over images ends it"
