@@ -204,7 +204,5 @@ def auto(problem: InverseProblem, prior: FlowPrior) -> Method:
         why = "so that" if seen.hidden <= HIDDEN else "of which a prior of crops knows nothing:"
         reason = f"{hidden}, {why} {rule.start} is the start of a descent over images"
         return Method("auto", (rule.images(rule.start),), reason, guarded=True)
-    reason = (
-        f"the operator hides {hidden}: latents from z = 0 find what is there, a descent over images ends it"
-    )
+    reason = f"{hidden}: latents from z = 0 find what is there, a descent over images ends it"
     return Method("auto", (*rule.latents(), rule.images(PREVIOUS)), reason, guarded=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..errors import UnsupportedError
 from ..functionals.total_variation import divergence, gradient
 from ..operators import Identity
 from ..operators.iterative import conjugate_gradient
@@ -59,8 +60,15 @@ def survey(problem: InverseProblem) -> Survey:
     ----------
     problem : InverseProblem
         The problem; its truth is not looked at.
+
+    Raises
+    ------
+    UnsupportedError
+        If its operator is not one of images (C, H, W).
     """
     operator = problem.operator
+    if len(operator.dim_shape) != 3:
+        raise UnsupportedError(f"operator: {operator} is not one of images (C, H, W), which priors are for")
     identity = isinstance(operator, Identity)
     hidden = 0.0 if identity else _hidden(problem)
     return Survey(
