@@ -8,6 +8,7 @@ holds. Groups and datasets that this version does not know are ignored.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,8 @@ class Layout:
 
     def __init__(self, file: h5py.File, path: Path) -> None:
         self.file, self.path = file, path
+        # Of the file that is open: a method's next stage may have put another one in its place.
+        self.size = os.fstat(file.id.get_vfd_handle()).st_size
         self.items: dict[str, Any] = {}
 
     def check_objects(self) -> None:
@@ -68,7 +71,7 @@ class Layout:
                 self._check_storage(name, item)
                 if not name.startswith(f"{CHECKPOINT}/"):
                     claimed += nbytes(item)
-        if claimed > 2 * self.path.stat().st_size + SLACK:
+        if claimed > 2 * self.size + SLACK:
             raise self._error(f"its datasets claim {claimed} bytes, more than the file has")
 
     def check_contents(self, config: dict[str, Any]) -> None:
@@ -174,7 +177,7 @@ class Layout:
                 if item.dtype.kind not in "fiubS" or item.shape is None:
                     raise self._error(f"{name} is not an array of numbers")
             sealed = seal[()]["generation"] != 0
-            if sealed and claimed > 2 * self.path.stat().st_size:
+            if sealed and claimed > 2 * self.size:
                 raise self._error(f"{slot} claims {claimed} bytes, more than the file has")
 
     def _config(self, group: str) -> dict[str, Any]:
