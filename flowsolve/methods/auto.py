@@ -145,10 +145,8 @@ class Rule:
         }
         held_out = {"fraction": HELD_OUT, "block": square, "patience": PATIENCE}
         first = Stage(init="zeros", keep="best", held_out=held_out, max_iter=LATENT_ITERATIONS, **common)
-        init, iterations = (
-            (CHECKED + self.start, LATENT_ITERATIONS) if self.pixels else (PREVIOUS, DENSE_ITERATIONS)
-        )
-        return first, Stage(init=init, max_iter=iterations, **common)
+        iterations = LATENT_ITERATIONS if self.pixels else DENSE_ITERATIONS
+        return first, Stage(init=PREVIOUS, max_iter=iterations, **common)
 
     def _density(self, init: str) -> Stage:
         return Stage(
@@ -156,7 +154,7 @@ class Rule:
             lam=self._weight(PIXEL_WEIGHTS),
             solver="lbfgs",
             init=init,
-            max_iter=PIXEL_ITERATIONS_AFTER if init == PREVIOUS else PIXEL_ITERATIONS,
+            max_iter=PIXEL_ITERATIONS if init == self.start else PIXEL_ITERATIONS_AFTER,
         )
 
     def _smoothed(self, init: str) -> Stage:
@@ -205,4 +203,5 @@ def auto(problem: InverseProblem, prior: FlowPrior) -> Method:
         reason = f"{hidden}, {why} {rule.start} is the start of a descent over images"
         return Method("auto", (rule.images(rule.start),), reason, guarded=True)
     reason = f"{hidden}: latents from z = 0 find what is there, a descent over images ends it"
-    return Method("auto", (*rule.latents(), rule.images(PREVIOUS)), reason, guarded=True)
+    end = rule.images(CHECKED + rule.start if rule.pixels else PREVIOUS)
+    return Method("auto", (*rule.latents(), end), reason, guarded=True)

@@ -54,10 +54,14 @@ class Method:
             raise ArgumentError("stages", "none", "at least one stage")
         if self.stages[0].continues:
             raise ArgumentError("init", f"{self.stages[0].init!r} in the first stage", "a named start")
-        for before, stage in itertools.pairwise(self.stages):
-            if stage.init.startswith(CHECKED) and not before.held_out:
+        for index, stage in enumerate(self.stages):
+            if stage.init.startswith(CHECKED) and self.judged_before(index) is None:
                 accepted = "a named start, or a stage before it that holds measurements out"
                 raise ArgumentError("init", repr(stage.init), accepted)
+
+    def judged_before(self, index: int) -> int | None:
+        """Return the last stage before `index` that held measurements out, or None if there is none."""
+        return max((k for k in range(index) if self.stages[k].held_out), default=None)
 
     @property
     def max_iter(self) -> int:

@@ -7,45 +7,56 @@ import torch
 
 from .. import baselines
 from ..errors import ArgumentError
-from ..fidelities import HeldOutLeastSquares
+from ..fidelities import Fidelity, HeldOutLeastSquares
 from ..initialise import Start
-from ..objectives import Objective
 from ..operators import Mask
 from ..problem import InverseProblem
 
-TRUST = 1.07
+TRUST = 1.1
 """Misfit of the stage before, in units of the classical one's, up to which it is gone on from: it has
 filled a hole without a neighbour to go by, which the next stage mends."""
 
 
-def checked_start(name: str, objective: Objective, x: torch.Tensor, seed: int) -> Start:
-    """Return where a stage ended, or a restoration that predicts what was held out better, image by image.
+def checked_start(
+    name: str,
+    problem: InverseProblem,
+    fidelity: Fidelity,
+    judged: torch.Tensor,
+    x: torch.Tensor,
+    seed: int,
+) -> Start:
+    """Return where the last stage ended, or a restoration that predicts what was held out better.
+
+    That is decided image by image.
 
     Parameters
     ----------
     name : str
-        A baseline. For the comparison it restores from what the stage has fitted, for the start from
+        A baseline. For the comparison it restores from what the judged stage has fitted, for the start from
         everything.
-    objective : Objective
-        What the stage minimised; it held measurements out.
+    problem : InverseProblem
+        The problem.
+    fidelity : HeldOutLeastSquares
+        What the judged stage held out.
+    judged : torch.Tensor, shape (N, C, H, W)
+        Where that stage ended.
     x : torch.Tensor, shape (N, C, H, W)
-        Where it ended.
+        Where the last stage ended, which may be the same or one that went on from it.
     seed : int
         Seed of the run, for the start.
 
     Raises
     ------
     ArgumentError
-        If the stage held nothing out, or the measurements are not pixels behind a mask.
+        If nothing was held out, or the measurements are not pixels behind a mask.
     """
-    problem, fidelity = objective.problem, objective.fidelity
     if not isinstance(fidelity, HeldOutLeastSquares):
         raise ArgumentError("init", f"'checked:{name}'", "a named start, or a stage before it that holds out")
     restore = baselines.registry.get(name)
     rest = without(problem, fidelity)
     if rest is None:
         return Start(x=restore(problem), name=name, seed=seed)
-    reached = fidelity.misfit(problem.operator.apply(x), problem.y).sqrt()
+    reached = fidelity.misfit(problem.operator.apply(judged), problem.y).sqrt()
     classical = fidelity.misfit(problem.operator.apply(restore(rest)), problem.y).sqrt()
     trusted = reached <= TRUST * classical
     if trusted.all():

@@ -310,7 +310,7 @@ class MethodRun:
         follower = self.method.stages[run.index + 1]
         start = Start(x=x, name=PREVIOUS, seed=self.seed)
         if follower.init.startswith(CHECKED):
-            start = checked_start(follower.init.removeprefix(CHECKED), run.objective, x, self.seed)
+            start = self._checked(follower.init.removeprefix(CHECKED), run, x)
         ended = EndedStage(
             run.describe(),
             {name: np.stack(rows) for name, rows in run.trace.items()},
@@ -325,6 +325,15 @@ class MethodRun:
             options = {**self.record_options, "force": True}
             following.record_to(self.record, earlier=self.earlier, **options)
         return following
+
+    def _checked(self, name: str, run: StageRun, x: torch.Tensor) -> Start:
+        """Return the start that the last stage which held measurements out decides on."""
+        index = self.method.judged_before(run.index + 1)
+        assert index is not None
+        fidelity = self.method.stages[index].fidelity()
+        assert fidelity is not None
+        judged = x if index == run.index else torch.from_numpy(self.earlier.ended[index].x).to(x)
+        return checked_start(name, self.problem, fidelity, judged, x, self.seed)
 
     def _stage(self, index: int, previous: Start | None, limits: dict[str, Any] | None = None) -> StageRun:
         stage = self.method.stages[index]

@@ -3,39 +3,44 @@ import pytest
 import torch
 from helpers import make_problem
 
-import flowsolve as fs
 from flowsolve import baselines
 from flowsolve import operators as ops
 from flowsolve.errors import ArgumentError
-from flowsolve.fidelities import HeldOutLeastSquares
+from flowsolve.fidelities import HeldOutLeastSquares, LeastSquares
 from flowsolve.methods.checked import checked_start, without
 
 HELD = HeldOutLeastSquares(0.3, seed=1)
 
 
 @pytest.fixture
-def objective(tiny_prior):
-    return fs.Synthesis(make_problem(sigma=0.01), tiny_prior, lam=0.1, fidelity=HELD)
+def problem():
+    return make_problem(sigma=0.01)
 
 
-def test_the_classical_restoration_is_preferred_where_the_stage_predicts_worse(objective):
-    problem = objective.problem
+def test_the_classical_restoration_is_preferred_where_the_stage_predicts_worse(problem):
     x = problem.x_true.clone()
     x[1] += 0.4
-    start = checked_start("harmonic", objective, x, seed=5)
+    start = checked_start("harmonic", problem, HELD, x, x, seed=5)
     classical = baselines.harmonic_fill(problem)
     torch.testing.assert_close(start.x[[0, 2]], x[[0, 2]], rtol=0, atol=0)
     torch.testing.assert_close(start.x[1], classical[1], rtol=0, atol=0)
     assert start.name == "previous, harmonic for 1 of 3 images" and start.seed == 5
-    assert checked_start("harmonic", objective, problem.x_true, seed=5).name == "previous"
+    assert checked_start("harmonic", problem, HELD, problem.x_true, problem.x_true, seed=5).name == "previous"
 
 
-def test_what_was_fitted_does_not_count(objective):
-    problem = objective.problem
+def test_a_stage_is_judged_and_a_later_one_gone_on_from(problem):
+    judged, x = problem.x_true.clone(), problem.x_true + 0.01
+    judged[1] += 0.4
+    start = checked_start("harmonic", problem, HELD, judged, x, seed=0)
+    torch.testing.assert_close(start.x[[0, 2]], x[[0, 2]], rtol=0, atol=0)
+    torch.testing.assert_close(start.x[1], baselines.harmonic_fill(problem)[1], rtol=0, atol=0)
+
+
+def test_what_was_fitted_does_not_count(problem):
     hidden = torch.as_tensor(HELD.held_out((3, 8, 8)))
     # Far off wherever it was fitted, but right where it was not.
     x = torch.where(hidden, problem.x_true, problem.x_true + 5)
-    assert checked_start("harmonic", objective, x, seed=0).name == "previous"
+    assert checked_start("harmonic", problem, HELD, x, x, seed=0).name == "previous"
 
 
 @pytest.mark.parametrize("n_images", [None, 3])
@@ -49,10 +54,10 @@ def test_the_comparison_is_on_what_the_stage_has_seen(n_images):
     assert less.x_true is None and less.sigma == problem.sigma
 
 
-def test_without_anything_held_out_or_a_mask_there_is_no_check(tiny_prior):
-    problem = make_problem(sigma=0.1)
+def test_without_anything_held_out_or_a_mask_there_is_no_check(problem):
+    x = problem.x_true
     with pytest.raises(ArgumentError, match="holds out"):
-        checked_start("harmonic", fs.Synthesis(problem, tiny_prior), problem.x_true, 0)
+        checked_start("harmonic", problem, LeastSquares(), x, x, 0)
     identity = make_problem(ops.Identity((3, 8, 8)), sigma=0.1)
     with pytest.raises(ArgumentError, match="a mask"):
-        checked_start("tikhonov", fs.Synthesis(identity, tiny_prior, fidelity=HELD), identity.x_true, 0)
+        checked_start("tikhonov", identity, HELD, x, x, 0)
