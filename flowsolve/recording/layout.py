@@ -8,6 +8,7 @@ holds. Groups and datasets that this version does not know are ignored.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ class Layout:
 
     def __init__(self, file: h5py.File, path: Path) -> None:
         self.file, self.path = file, path
+        self.size = status_of(file).st_size
         self.items: dict[str, Any] = {}
 
     def check_objects(self) -> None:
@@ -68,7 +70,7 @@ class Layout:
                 self._check_storage(name, item)
                 if not name.startswith(f"{CHECKPOINT}/"):
                     claimed += nbytes(item)
-        if claimed > 2 * self.path.stat().st_size + SLACK:
+        if claimed > 2 * self.size + SLACK:
             raise self._error(f"its datasets claim {claimed} bytes, more than the file has")
 
     def check_contents(self, config: dict[str, Any]) -> None:
@@ -174,7 +176,7 @@ class Layout:
                 if item.dtype.kind not in "fiubS" or item.shape is None:
                     raise self._error(f"{name} is not an array of numbers")
             sealed = seal[()]["generation"] != 0
-            if sealed and claimed > 2 * self.path.stat().st_size:
+            if sealed and claimed > 2 * self.size:
                 raise self._error(f"{slot} claims {claimed} bytes, more than the file has")
 
     def _config(self, group: str) -> dict[str, Any]:
@@ -263,6 +265,11 @@ def refreshed(column: h5py.Dataset, length: int) -> h5py.Dataset:
     if column.shape[1] < length:
         column.refresh()
     return column
+
+
+def status_of(file: h5py.File) -> os.stat_result:
+    """Return the status of an open file; by now there may be another one under its name."""
+    return os.fstat(file.id.get_vfd_handle())
 
 
 def nbytes(item: h5py.Dataset) -> int:
