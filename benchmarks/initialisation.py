@@ -20,9 +20,8 @@ import torch
 import flowsolve as fs
 from flowsolve.initialise import Start, make_start
 
-from .configurations import MEAN
 from .face_tasks import FACE_TASKS
-from .paper_rows import PAPER_ROWS, mean_face
+from .paper_rows import MEAN, PAPER_ROWS, mean_face
 from .reporting import faces, parser, save, table
 from .wavelets import wavelet_lasso
 

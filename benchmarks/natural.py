@@ -4,9 +4,10 @@ Weights of total variation and of the prior, its term (``nll`` with L-BFGS, or `
 step falls to nothing), the start and the number of iterations are chosen on crops of photographs of --tune
 (every twentieth, held out of the prior's training) and used as they are on those of --test. Beside total
 variation stand non-local means and, where the package ``bm3d`` is installed, BM3D for denoising, and
-interpolation with back-projection for super-resolution::
+interpolation with back-projection for super-resolution; and ``auto``, the plain call of
+`flowsolve.restore`, which nothing is chosen for::
 
-    python -m benchmarks.natural --every 4 [--task denoise-0.1] [--limit 10] [--bm3d-python PYTHON]
+    python -m benchmarks.natural --every 4 [--task denoise-0.1] [--limit 10] [--auto-only]
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ from flowsolve import baselines, images
 from flowsolve.operators import Blur, Downsample, Identity, LinearOperator, Mask
 
 from .reporting import environment, made_by, parser, quality, read, save, spread, table
+from .restoring import restore as restore_plainly
 
-NAME, TV, BM3D = "natural", "total-variation", "bm3d"
+NAME, TV, BM3D, AUTO = "natural", "total-variation", "bm3d", "auto"
 
 
 @dataclass(frozen=True)
@@ -143,22 +145,29 @@ def restore(problem: fs.InverseProblem, prior: Any, chosen: Chosen, start: torch
     return fs.solve(objective, init=start, max_iter=chosen.iterations, rtol=None, **how)
 
 
+def mean_psnr(restored: list[torch.Tensor], problems: list[fs.InverseProblem]) -> float:
+    """Return the mean PSNR over all images of some batches."""
+    pairs = zip(restored, problems, strict=True)
+    return float(np.mean(np.concatenate([fs.psnr(x, p.x_true) for x, p in pairs])))
+
+
+def choose_tv(problems: list[fs.InverseProblem]) -> tuple[float, dict[float, float]]:
+    """Return the best weight of total variation on the images to choose on, and all that was tried."""
+    tried = TV_WEIGHTS if problems[0].sigma > 0 else (1.0,)
+    weights = {w: mean_psnr([total_variation(p, w) for p in problems], problems) for w in tried}
+    return max(weights, key=weights.__getitem__), weights
+
+
 def choose(
     task: Task, batches: list[torch.Tensor], prior: Any, max_iter: int | None = None
 ) -> tuple[Chosen, dict[str, Any]]:
     """Return the best weights and iterations on the images to choose on, and all that was tried."""
     problems = [problem_of(task, x) for x in batches]
     noisy, iterations = bool(task.sigma), min(task.iterations, max_iter or task.iterations)
-
-    def mean(restored: list[torch.Tensor]) -> float:
-        pairs = zip(restored, problems, strict=True)
-        return float(np.mean(np.concatenate([fs.psnr(x, p.x_true) for x, p in pairs])))
-
-    weights = {w: mean([total_variation(p, w) for p in problems]) for w in (TV_WEIGHTS if noisy else (1.0,))}
-    weight = max(weights, key=weights.__getitem__)
+    weight, weights = choose_tv(problems)
     names = [TV, *(name for name in task.others if name != BM3D)]
     starts = {name: [start_of(name, p, weight) for p in problems] for name in names}
-    scores = {name: mean(restored) for name, restored in starts.items()}
+    scores = {name: mean_psnr(restored, problems) for name, restored in starts.items()}
     start = max(scores, key=scores.__getitem__)
     tried: dict[Chosen, float] = {}
     for phi, factors in LAM_FACTORS.items():
@@ -190,9 +199,18 @@ def has_bm3d(python: str) -> bool:
 
 
 def measure(
-    task: Task, batches: list[torch.Tensor], prior: Any, chosen: Chosen, bm3d_python: str | None
+    task: Task,
+    batches: list[torch.Tensor],
+    prior: Any,
+    chosen: Chosen | float,
+    bm3d_python: str | None,
+    max_iter: int | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Return PSNR and SSIM by image, and seconds an image, of every method."""
+    """Return PSNR and SSIM by image, and seconds an image, of every method.
+
+    Where only the weight of total variation was chosen, there are `auto` and the classical ones.
+    """
+    tv_weight = chosen.tv_weight if isinstance(chosen, Chosen) else chosen
     methods: dict[str, dict[str, Any]] = {}
 
     def note(name: str, x: torch.Tensor, truth: torch.Tensor, seconds: float) -> None:
@@ -211,11 +229,16 @@ def measure(
             if name == BM3D:
                 found[name] = bm3d(problem, str(bm3d_python))
             else:
-                found[name] = start_of(name, problem, chosen.tv_weight)
+                found[name] = start_of(name, problem, tv_weight)
             spent[name] = time.perf_counter() - began
             note(name, found[name], image, spent[name])
-        result = restore(problem, prior, chosen, found[chosen.start])
-        note(f"flow ({prior.name})", result.final.x, image, spent[chosen.start] + result.seconds)
+        plain = restore_plainly(problem, prior, max_iter=max_iter)
+        note(AUTO, plain.x, image, plain.seconds)
+        methods[AUTO].setdefault("cpu_seconds", []).append(plain.cpu_seconds)
+        methods[AUTO]["reason"] = plain.method.reason
+        if isinstance(chosen, Chosen):
+            result = restore(problem, prior, chosen, found[chosen.start])
+            note(f"flow ({prior.name})", result.final.x, image, spent[chosen.start] + result.seconds)
     return methods
 
 
@@ -230,10 +253,14 @@ def report(rows: dict[str, Any]) -> str:
             lines.append([TASKS[name].title, method, *cells, f"{np.mean(entry['seconds']):.1f}"])
     head = ["task", "method", "images", "PSNR", "over TV", "SSIM", "s/image"]
     chosen = [f"- {TASKS[name].title}: {row['chosen']}; {row['by']}" for name, row in rows.items()]
+    decided = [
+        f"- {TASKS[name].title}: {row['methods'][AUTO]['reason']}"
+        for name, row in rows.items()
+        if AUTO in row["methods"]
+    ]
     title = "# Photographs of any size"
-    return "\n\n".join(
-        [title, table(head, lines), "Chosen on crops of other photographs:", "\n".join(chosen)]
-    )
+    parts = [title, table(head, lines), "Chosen on crops of other photographs:", "\n".join(chosen)]
+    return "\n\n".join([*parts, "What auto chose:", "\n".join(decided)] if decided else parts)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -248,6 +275,9 @@ def main(arguments: list[str] | None = None) -> int:
     made.add_argument("--crop", type=int, help="take only the middle of each test photograph (pixels)")
     made.add_argument("--task", choices=list(TASKS), action="append", help="default: all")
     made.add_argument("--max-iter", type=int, help="at most so many iterations, for quick trials")
+    made.add_argument(
+        "--auto-only", action="store_true", help="of ours, only auto: of all, only TV's weight is chosen"
+    )
     made.add_argument("--bm3d-python", default=sys.executable, help="interpreter that can import bm3d")
     options = made.parse_args(arguments)
     torch.set_num_threads(options.threads)
@@ -261,11 +291,17 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"bm3d: left out, as {options.bm3d_python} cannot import it", file=sys.stderr)
     rows = read(NAME, options).get("rows", {}) if options.task else {}
     for name in options.task or TASKS:
-        chosen, tried = choose(TASKS[name], tune, prior, options.max_iter)
-        print(f"{name}: {chosen}", flush=True)
-        methods = measure(TASKS[name], test, prior, chosen, python)
+        task = TASKS[name]
+        if options.auto_only:
+            chosen, weights = choose_tv([problem_of(task, x) for x in tune])
+            tried, kept = {"tv": weights}, {"tv_weight": chosen}
+        else:
+            chosen, tried = choose(task, tune, prior, options.max_iter)
+            kept = vars(chosen)
+        print(f"{name}: {kept}", flush=True)
+        methods = measure(task, test, prior, chosen, python, options.max_iter)
         by = made_by(environment(options.threads))
-        rows[name] = {"chosen": vars(chosen), "tried": tried, "methods": methods, "by": by}
+        rows[name] = {"chosen": kept, "tried": tried, "methods": methods, "by": by}
         save(NAME, options, {"rows": rows, "bm3d": python is not None}, report(rows), quiet=True)
     print(report(rows))
     return 0

@@ -18,12 +18,14 @@ import flowsolve as fs
 from flowsolve import baselines
 from flowsolve.operators import Identity, LinearOperator, Mask, RandomProjection
 
-from .configurations import MEAN
 from .face_tasks import FACE_TASKS, SHAPE, FaceTask
 from .reporting import faces
 
 SEED = "oberlin-verm-2021"
 GLOWIP = "asim-2020"
+
+MEAN = "mean"
+"""The mean training image, shown where a mask measures nothing."""
 
 
 @dataclass(frozen=True)

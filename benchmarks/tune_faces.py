@@ -1,4 +1,4 @@
-"""Which configuration restores each row of the table best, on validation faces; the best is frozen.
+"""Which method restores each row of the table best, on validation faces; the best is frozen.
 
 One long run of each candidate gives PSNR at every iteration, so the number of iterations costs nothing to
 choose: it is where the mean over the images peaks. Candidates, row by row:
@@ -22,8 +22,9 @@ import argparse
 import dataclasses
 import functools
 import hashlib
+import inspect
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,20 +34,13 @@ import torch
 
 import flowsolve as fs
 from flowsolve import baselines
+from flowsolve.initialise import Start
+from flowsolve.methods import Method, Stage
+from flowsolve.methods.stage import PREVIOUS, PriorShelf
 from flowsolve.operators import Mask
 
-from .configurations import (
-    FROZEN,
-    MEAN,
-    PREVIOUS,
-    Configuration,
-    Stage,
-    freeze,
-    frozen,
-    iterations_of_start,
-    start_of,
-)
-from .paper_rows import PAPER_ROWS, classical, mean_face
+from .frozen import FROZEN, freeze, frozen, in_a_line
+from .paper_rows import MEAN, PAPER_ROWS, classical, mean_face
 from .reporting import faces, parser, read, save, table
 
 NAME = "tune_faces"
@@ -84,9 +78,14 @@ class Trial:
         return self.curve[self.peak]
 
     @property
-    def configuration(self) -> Configuration:
+    def method(self) -> Method:
         """The candidate, stopped where it peaks."""
-        return Configuration((*self.stages[:-1], dataclasses.replace(self.stages[-1], max_iter=self.peak)))
+        return made_of((*self.stages[:-1], dataclasses.replace(self.stages[-1], max_iter=self.peak)))
+
+
+def made_of(stages: Sequence[Stage]) -> Method:
+    """Return the method of some stages; a candidate has no name."""
+    return Method("candidate", tuple(stages))
 
 
 class Tuner:
@@ -98,8 +97,6 @@ class Tuner:
         Validation problem.
     prior : FlowPrior
         The flow.
-    given : mapping of str to torch.Tensor
-        Images of starts that are not registered.
     patience : int
         A run ends when the mean PSNR has not risen for so many iterations.
     known : dict
@@ -110,12 +107,11 @@ class Tuner:
         self,
         problem: fs.InverseProblem,
         prior: Any,
-        given: Mapping[str, torch.Tensor],
         patience: int,
         known: dict[str, Any],
     ) -> None:
-        self.problem, self.prior, self.given = problem, prior, given
-        self.patience, self.known = patience, known
+        self.problem, self.prior, self.patience, self.known = problem, prior, patience, known
+        self.shelf = PriorShelf(prior)
 
     def try_out(self, *stages: Stage, before: Trial | None = None) -> Trial:
         """Return the trial of the last stage, from where `before` peaked if it is its continuation."""
@@ -125,17 +121,20 @@ class Tuner:
         previous = None if before is None else self._images(before)
         trial = self._run(stages, previous)
         self.known[key] = {
-            "label": Configuration(stages).label(),
+            "label": in_a_line(made_of(stages)),
             "curve": [round(v, 4) for v in trial.curve],
         }
-        label = trial.configuration.stages[-1].label()
+        label = trial.method.stages[-1].in_words()
         print(f"  {trial.best:6.2f} dB  {label}{' (second stage)' if before else ''}", flush=True)
         return trial
 
     def _run(self, stages: tuple[Stage, ...], previous: torch.Tensor | None) -> Trial:
         stage = stages[-1]
-        start = start_of(stage, self.problem, previous, self.given)
-        objective = stage.objective(self.problem, self.prior)
+        if previous is None:
+            start = stage.start(self.problem, stage.own_prior(self.prior, self.shelf), seed=0)
+        else:
+            start = Start(x=previous, name=PREVIOUS)
+        objective = stage.objective(self.problem, self.prior, self.shelf)
         steps = fs.iterate(
             objective, stage.solver, start, max_iter=stage.max_iter, rtol=None, **stage.options
         )
@@ -156,11 +155,11 @@ class Tuner:
     def _images(self, trial: Trial) -> torch.Tensor:
         if trial.x is None:
             # Known from an earlier run of the program: computed again as far as it peaked.
-            trial.x = trial.configuration.restore(self.problem, self.prior, self.given).x
+            trial.x = fs.restore(self.problem, self.prior, trial.method).x
         return trial.x
 
     def _key(self, stages: tuple[Stage, ...]) -> str:
-        about = [Configuration(stages).as_json(), len(self.problem), self.prior.name, self.patience]
+        about = [[stage.as_json() for stage in stages], len(self.problem), self.prior.name, self.patience]
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -175,8 +174,9 @@ def latents(problem: fs.InverseProblem, max_iter: int, prior: str | None = None)
                 "synthesis",
                 "latent",
                 lam=None if noisy else weight,
-                factor=weight if noisy else None,
+                map_factor=weight if noisy else None,
                 options={"scaling": scaling},
+                init="zeros",
                 max_iter=max_iter,
                 prior=prior,
                 put_back=exact,
@@ -201,32 +201,40 @@ def over_images(
             max_iter=SMOOTHED_ITERATIONS if smoothed else max_iter,
         )
         if problem.sigma > 0:
-            yield from (made(factor=f) for f in (SMOOTHED_FACTORS if smoothed else ANALYSIS_FACTORS))
+            yield from (made(map_factor=f) for f in (SMOOTHED_FACTORS if smoothed else ANALYSIS_FACTORS))
         elif problem.operator.has_closed_form:
             yield made()
         else:
             yield from (made(lam=lam) for lam in ANALYSIS_LAMS)
 
 
+def iterations_of_start(stage: Stage) -> int | None:
+    """Return how many iterations the start of a stage takes, or ``None`` where it is not iterated."""
+    if stage.init not in baselines.registry:
+        return None
+    known = inspect.signature(baselines.registry.get(stage.init)).parameters.get("iterations")
+    return None if known is None else stage.init_options.get("iterations", known.default)
+
+
 def tune(
-    starts: Sequence[str],
+    start: str,
     tuner: Tuner,
     max_iter: int,
     second: int,
     latent_prior: str | None = None,
     phis: Sequence[str] = PHIS,
 ) -> list[Trial]:
-    """Return all trials of a row; over images from `starts`, and at most `second` iterations."""
+    """Return all trials of a row; over images from `start`, and at most `second` iterations."""
     problem = tuner.problem
     trials = [tuner.try_out(stage) for stage in latents(problem, max_iter, latent_prior)]
     if isinstance(problem.operator, Mask) and problem.sigma > 0:
         best = max(trials, key=lambda t: t.best)
         trials.append(tuner.try_out(dataclasses.replace(best.stages[0], put_back=True)))
     first = max(trials, key=lambda t: t.best)
-    direct = [tuner.try_out(stage) for start in starts for stage in over_images(problem, start, second, phis)]
+    direct = [tuner.try_out(stage) for stage in over_images(problem, start, second, phis)]
     if first.best > max(trial.curve[0] for trial in direct):
         for stage in over_images(problem, PREVIOUS, second, phis):
-            trials.append(tuner.try_out(*first.configuration.stages, stage, before=first))
+            trials.append(tuner.try_out(*first.method.stages, stage, before=first))
     best = max([*trials, *direct], key=lambda t: t.best)
     if len(best.stages) == 1 and iterations_of_start(best.stages[0]):
         for n in START_ITERATIONS:
@@ -245,7 +253,7 @@ def entry_of(trials: list[Trial], best_baseline: tuple[str, float], prior: Any, 
         "best_classical": best_baseline[0],
         "best_classical_psnr": round(best_baseline[1], 3),
     }
-    return {"stages": best.configuration.as_json(), "validation": validation}
+    return {"stages": [stage.as_json() for stage in best.method.stages], "validation": validation}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -290,12 +298,12 @@ def tune_row(
     known = _Saved(
         rows.setdefault(name, {}), lambda: save(NAME, options, {"rows": rows}, page(rows), quiet=True)
     )
-    # What looks at the truth is no start, and the mean face is one beside the best.
+    # What looks at the truth is no start, nor is the mean face, which no method knows.
     honest = {which: value for which, value in scores.items() if which not in (*baselines.ORACLES, MEAN)}
-    starts = [max(honest, key=honest.__getitem__), *(which for which in scores if which == MEAN)]
-    tuner = Tuner(problem, prior, {MEAN: mean}, options.patience, known)
+    start = max(honest, key=honest.__getitem__)
+    tuner = Tuner(problem, prior, options.patience, known)
     trials = tune(
-        starts, tuner, options.max_iter, options.image_iter, options.latent_prior, options.phi or PHIS
+        start, tuner, options.max_iter, options.image_iter, options.latent_prior, options.phi or PHIS
     )
     baseline = max(scores.items(), key=lambda pair: pair[1])
     entry = entry_of(trials, baseline, prior, len(x))
@@ -303,9 +311,7 @@ def tune_row(
     # What was frozen may be better than all that is tried now, on the same images.
     if before.get("images") != len(x) or entry["validation"]["psnr"] > before["psnr"]:
         freeze(name, entry, options.configs)
-    lines = [
-        [t.configuration.label(), f"{t.best:.2f}", t.peak] for t in sorted(trials, key=lambda t: -t.best)
-    ]
+    lines = [[in_a_line(t.method), f"{t.best:.2f}", t.peak] for t in sorted(trials, key=lambda t: -t.best)]
     print(table(["candidate", "PSNR", "iterations of the last stage"], lines), flush=True)
 
 

@@ -16,7 +16,7 @@ import torch
 from .driver import solve
 from .errors import ArgumentError, UnsupportedError
 from .fidelities import LeastSquares
-from .initialise import Start, as_start
+from .initialise import Start, as_start, usual_start
 from .objectives.base import Objective
 from .objectives.synthesis import Synthesis
 from .result import Result
@@ -64,7 +64,7 @@ class LambdaChoice:
 def discrepancy(
     objective: Objective,
     solver: str | Solver = "lbfgs",
-    init: str | Start | torch.Tensor = "zeros",
+    init: str | Start | torch.Tensor = "auto",
     *,
     tau: float = 1.0,
     rtol: float = 0.05,
@@ -109,6 +109,7 @@ def discrepancy(
     first = np.log(np.broadcast_to(torch.as_tensor(objective.weight).cpu().numpy(), target.shape))
     search = BracketedSearch(first, stride=STRIDE, width=WIDTH, reach=REACH)
     book = _Book(objective, target)
+    init = usual_start(init, objective)
     start: str | Start | torch.Tensor = init
     if not isinstance(init, str):
         latent = len(objective.variable_shape) == 1

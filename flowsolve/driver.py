@@ -14,15 +14,15 @@ from .result import Result
 from .run import Callback, Run
 from .solvers.base import Solver, make_solver
 from .solvers.continuation import Continuation
-from .stopping import Criterion, make_criterion
+from .stopping import ITERATIONS, Criterion, make_criterion
 
 
 def solve(
     objective: Objective,
     solver: str | Solver = "lbfgs",
-    init: str | Start | torch.Tensor = "zeros",
+    init: str | Start | torch.Tensor = "auto",
     *,
-    max_iter: int | None = 200,
+    max_iter: int | None = ITERATIONS,
     max_evaluations: int | None = None,
     max_seconds: float | None = None,
     rtol: float | None = 1e-7,
@@ -48,7 +48,8 @@ def solve(
     init : str, Start or torch.Tensor
         Name of a registered start, or images (N, C, H, W), or latents (N, n) in an array of any library; also
         a `Result`, an `Iterate` or a record, whose best images or latents are taken. Images are encoded for
-        synthesis, latents decoded for analysis.
+        synthesis, latents decoded for analysis. ``auto`` is z = 0 over latents, and over images the classical
+        restoration that suits operator and noise.
     max_iter, max_evaluations, max_seconds : int, int, float, optional
         Budget: iterations; evaluations of the objective of each image; seconds of solver time.
     rtol : float, optional
@@ -112,9 +113,9 @@ def solve(
 def make_run(
     objective: Objective,
     solver: str | Solver = "lbfgs",
-    init: str | Start | torch.Tensor = "zeros",
+    init: str | Start | torch.Tensor = "auto",
     *,
-    max_iter: int | None = 200,
+    max_iter: int | None = ITERATIONS,
     max_evaluations: int | None = None,
     max_seconds: float | None = None,
     rtol: float | None = 1e-7,

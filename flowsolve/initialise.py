@@ -22,6 +22,9 @@ from .operators.checks import channels_last
 from .problem import InverseProblem
 from .registry import Registry
 
+AUTO = "auto"
+"""The start that suits the objective; see `usual_start`."""
+
 ENCODED = "encoded:"
 """Prefix of a name that asks for the latents of an image start."""
 
@@ -172,6 +175,25 @@ def as_start(
     return Start(z=tensor, name=name or "given latent", seed=seed)
 
 
+def usual_start(init: Any, objective: Any) -> Any:
+    """Return `init`, or, where it is ``auto``, the name of the start that suits the objective.
+
+    Over images that is the classical restoration which suits operator and noise, over latents z = 0: encoded
+    images lead into poorer basins.
+
+    Parameters
+    ----------
+    init : str, Start, array or anything else that a run starts from
+        What was asked for.
+    objective : Objective
+        What is to be minimised.
+    """
+    if not isinstance(init, str) or init != AUTO:
+        return init
+    over_latents = len(objective.variable_shape) == 1
+    return "zeros" if over_latents else baselines.classical_start(objective.problem)
+
+
 @register_initialiser("zeros")
 def zeros(problem: InverseProblem, prior: FlowPrior, *, seed: int) -> Start:
     """The latent z = 0; over images x = D(0)."""
@@ -224,6 +246,12 @@ def tikhonov(problem: InverseProblem, prior: FlowPrior, *, seed: int) -> Start:
 def total_variation(problem: InverseProblem, prior: FlowPrior, *, seed: int) -> Start:
     """Total variation, its weight from the noise level."""
     return Start(x=baselines.total_variation(problem), name="total-variation", seed=seed)
+
+
+@register_initialiser("non-local-means")
+def non_local_means(problem: InverseProblem, prior: FlowPrior, *, seed: int) -> Start:
+    """Non-local means of scikit-image, its strength from the noise level (denoising only)."""
+    return Start(x=baselines.non_local_means(problem), name="non-local-means", seed=seed)
 
 
 @register_initialiser("harmonic")

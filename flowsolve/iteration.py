@@ -91,7 +91,7 @@ class Iterations:
 def iterate(
     objective: Objective,
     solver: str | Solver = "lbfgs",
-    init: str | Start | torch.Tensor = "zeros",
+    init: str | Start | torch.Tensor = "auto",
     **settings: Any,
 ) -> Iterations:
     """Minimise an objective one iteration at a time.

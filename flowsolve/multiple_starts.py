@@ -11,7 +11,7 @@ import torch
 
 from .driver import solve
 from .errors import ArgumentError
-from .initialise import Start, as_start, make_start
+from .initialise import Start, as_start, make_start, usual_start
 from .numbers import as_count, is_number
 from .objectives.base import Objective
 from .objectives.synthesis import Synthesis
@@ -93,7 +93,7 @@ def multistart(
     solver: str | Solver = "lbfgs",
     starts: int | Sequence[str | Start | torch.Tensor] = 5,
     *,
-    init: str = "zeros",
+    init: str = "auto",
     seed: int = 0,
     max_evaluations: int | None = None,
     **settings: Any,
@@ -108,7 +108,7 @@ def multistart(
         Names of starts, starts or tensors; a name may come more than once, each time with the next seed. A
         number K stands for `init` and K − 1 times ``random``.
     init : str
-        First start, where `starts` is a number.
+        First start, where `starts` is a number; ``auto`` as for `flowsolve.solve`.
     seed : int
         Seed of the first start; the next has the seed after it.
     max_evaluations : int, optional
@@ -126,7 +126,8 @@ def multistart(
     ArgumentError, UnsupportedError
         As `flowsolve.solve`, or if there is no start or no evaluation for each.
     """
-    wide, joined, share = widened(objective, _listed(starts, init), seed, max_evaluations)
+    first = usual_start(init, objective)
+    wide, joined, share = widened(objective, _listed(starts, first), seed, max_evaluations)
     result = solve(wide, solver, joined, max_evaluations=share, seed=seed, **settings)
     return MultiStart.from_result(result, joined.name)
 

@@ -18,7 +18,7 @@ import torch
 from . import interrupts
 from .ambient import undisturbed
 from .errors import ArgumentError, RecordError, UnsupportedError
-from .initialise import Start, as_start, make_start
+from .initialise import Start, as_start, make_start, usual_start
 from .metrics import decibels
 from .numbers import as_count
 from .objectives.base import Objective
@@ -236,6 +236,7 @@ class Run:
     @undisturbed
     def _make_start(self, init: Any) -> Start:
         problem, prior = self.objective.problem, self.objective.prior
+        init = usual_start(init, self.objective)
         if isinstance(init, str):
             return make_start(init, problem, prior, seed=self.seed)
         start = as_start(init, problem, prior, latent=len(self.objective.variable_shape) == 1)

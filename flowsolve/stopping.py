@@ -17,6 +17,9 @@ import numpy as np
 from .errors import ArgumentError, UnsupportedError
 from .numbers import as_count, to_float
 
+#: Iterations of a run of which nothing is said.
+ITERATIONS = 400
+
 #: Statuses with which an image may end.
 STATUSES = (
     "converged",

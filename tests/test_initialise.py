@@ -2,15 +2,37 @@ import pytest
 import torch
 from helpers import make_problem
 
+import flowsolve as fs
 from flowsolve import operators as ops
 from flowsolve.errors import ArgumentError, UnsupportedError
-from flowsolve.initialise import Start, make_start, registry
+from flowsolve.initialise import Start, make_start, registry, usual_start
 
 ANY = ["adjoint", "pinv", "random", "tikhonov", "total-variation", "uniform", "zeros"]
 
 
 def test_all_starts_are_tested():
-    assert set(registry) == {*ANY, "harmonic", "bicubic", "back-projection"}
+    assert set(registry) == {*ANY, "classical", "harmonic", "bicubic", "back-projection", "non-local-means"}
+
+
+@pytest.mark.parametrize(
+    ("operator", "name"),
+    [
+        (ops.Downsample(2, (3, 8, 8)), "back-projection"),
+        (ops.Blur.uniform(3, (3, 8, 8)), "total-variation"),
+        (ops.Mask.box(3, dim_shape=(3, 8, 8)), "harmonic"),
+        (ops.Identity((3, 8, 8)), "non-local-means"),
+        (ops.RandomProjection(100, (3, 8, 8)), "total-variation"),
+    ],
+)
+def test_the_usual_start_suits_operator_and_formulation(operator, name, tiny_prior):
+    problem = make_problem(operator, sigma=0.01)
+    assert usual_start("auto", fs.Synthesis(problem, tiny_prior)) == "zeros"
+    assert usual_start("auto", fs.Analysis(problem, tiny_prior)) == name
+    assert usual_start("pinv", fs.Analysis(problem, tiny_prior)) == "pinv"
+    chosen, named = (make_start(which, problem, tiny_prior, seed=1) for which in ("classical", name))
+    assert chosen.name == name and torch.equal(chosen.x, named.x)
+    result = fs.solve(fs.Analysis(problem, tiny_prior), max_iter=0)
+    torch.testing.assert_close(result.x, named.x)
 
 
 @pytest.mark.parametrize("name", ANY)

@@ -4,6 +4,7 @@ import pytest
 from flowsolve import initialise
 from flowsolve import operators as ops
 from flowsolve.errors import ArgumentError
+from flowsolve.problem import InverseProblem
 from flowsolve.tasks import TaskOptions, registry
 
 SHAPE = (3, 32, 32)
@@ -16,7 +17,9 @@ def test_the_five_tasks():
         assert task.name == name and registry.summary(name)
         assert all(start in initialise.registry for start in task.starts.values())
         assert set(task.starts) == {"analysis", "synthesis"}
-        assert task.baselines()
+        operator = task.operator(SHAPE)
+        problem = InverseProblem(operator, np.full((1, *operator.codim_shape), 0.5), sigma=0.01)
+        assert "total-variation" in task.baselines(problem)
 
 
 def test_operators_of_the_defaults():

@@ -19,7 +19,7 @@ from ..errors import ArgumentError
 from ..flows import load_prior
 from ..studies.advise import Advice
 from ..studies.advise import advise as find_advice
-from ..studies.candidates import Candidate, product_candidates
+from ..studies.candidates import Candidate, MethodCandidate, product_candidates
 from ..terminal import console, plain
 from ..threads import use_threads
 from ..words import number
@@ -130,13 +130,18 @@ def recall(request: Request, folders: Sequence[Path]) -> Precedent:
     )
 
 
-def command(request: Request, chosen: Candidate, max_iter: int) -> str:
-    """Return the ``flowsolve solve`` line that runs a combination on the images of a request.
+def command(request: Request, chosen: Candidate | MethodCandidate, max_iter: int | None) -> str:
+    """Return the ``flowsolve solve`` line that runs a combination, or a method, on the images of a request.
 
     Its output folder is one that has no run in it: that of the request, or with a number behind it.
     """
-    full = request.replaced(**chosen.options(), max_iter=max_iter, out=_free(request.out))
+    options = chosen.options()
+    full = request.replaced(max_iter=max_iter, out=_free(request.out))
     words = ["flowsolve", "solve", *map(_path, full.images)]
+    if isinstance(chosen, Candidate):
+        full = full.replaced(**options)
+    else:
+        words += [word for name, value in options.items() for word in (f"--{name}", value)]
     usual = {f.name: f.default for f in dataclasses.fields(full)}
     # Told even where it is the usual: the choice should not hang on defaults.
     told = {"task", "out", *chosen.options()}

@@ -20,13 +20,14 @@ from ..problem import InverseProblem
 from ..result import Result
 from ..solvers import Continuation, Solver, make_solver
 from ..solvers.base import solver_name
+from ..stopping import ITERATIONS
 from .key_values import parse_options
 
 if TYPE_CHECKING:
     from .request import Request
 
 #: What an explicit run does where nothing is said of it.
-SOLVER, FORMULATION, ITERATIONS = "lbfgs", "analysis", 400
+SOLVER, FORMULATION = "lbfgs", "analysis"
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,8 @@ def print_record(record: RunRecord) -> None:
     n = config["n_images"]
     if n > LISTED:
         out.print(f"the first {LISTED} of {n} images; the means are of all")
+    for line in _beside(record):
+        out.print(line, soft_wrap=True)
 
 
 def print_comparison(compared: Sequence[Comparison], axis: str) -> None:
@@ -144,6 +146,7 @@ def _settings(record: RunRecord) -> dict[str, str]:
         "operator": f"{operator['name']} {_brief(details)}",
         "noise": f"sigma {config['noise']['sigma']:g}",
         "prior": f"{config['prior']['name']} (sha256 {config['prior']['sha256'][:12]}…)",
+        **_settings_of_method(record),
         "objective": f"{objective['formulation']}, phi {objective['phi']}, "
         + ("hard constraint Ax = y" if lam is None else f"lam {_weight(lam)}"),
         "solver": f"{config['solver']['name']} ({options})",
@@ -151,6 +154,46 @@ def _settings(record: RunRecord) -> dict[str, str]:
         "limits": ", ".join(f"{k} {v}" for k, v in config["limits"].items() if v is not None),
         "computed": f"{config['dtype']} on {config['device']}",
     }
+
+
+def _settings_of_method(record: RunRecord) -> dict[str, str]:
+    """Return what a method is; nothing for a run of one solver."""
+    from ..methods import Method
+
+    if record.method is None:
+        return {}
+    method = Method.from_json(record.method)
+    stages = {f"stage {k}": text.partition(" ")[2] for k, text in enumerate(method.in_words(), 1)}
+    going = f"{record.method['stage'] + 1} of {len(method.stages)}"
+    return {"method": f"{method.name}: {method.reason}".removesuffix(": "), **stages, "at stage": going}
+
+
+def _beside(record: RunRecord) -> list[str]:
+    """Return lines on what the record says of its outcome, and on the classical restorations beside it."""
+    from ..baselines import ORACLES
+    from ..recording.classical import classical_psnr, restored_psnr
+
+    lines = [plain(note) for note in record.outcome.get("notes", ())]
+    means = {name: float(np.mean(psnr)) for name, psnr in classical_psnr(record).items()}
+    if not means:
+        return lines
+    lines.append(
+        "classical restorations: "
+        + ", ".join(
+            f"{plain(name)} {number(db)} dB" + " (has seen the truth)" * (name in ORACLES)
+            for name, db in means.items()
+        )
+    )
+    restored, fair = restored_psnr(record), [name for name in means if name not in ORACLES]
+    if restored is None or not fair:
+        return lines
+    ours, best = float(np.mean(restored)), fair[0]
+    apart = ours - means[best]
+    lines.append(
+        f"restored: {number(ours)} dB, {number(abs(apart))} dB {'above' if apart >= 0 else 'BELOW'} "
+        f"the best of them, {plain(best)}"
+    )
+    return lines
 
 
 def _brief(details: dict[str, Any]) -> str:
@@ -171,19 +214,29 @@ def _statuses(record: RunRecord) -> list[str]:
 
 
 def _images_table(record: RunRecord) -> Table:
+    from ..recording.classical import restored_psnr
+    from ..recording.earlier import values_of_last_stage
+
     trace, n = record.trace, record.config["n_images"]
+    # Of a method the last stage: F of different stages are different functions.
+    value = values_of_last_stage(trace)
+    value = value[np.isfinite(value).any(axis=1).argmax() :]
     last = len(trace["value"]) - 1
     statuses = _statuses(record)
     columns: dict[str, np.ndarray] = {
-        "F: start": trace["value"][0],
-        "lowest": np.nanmin(trace["value"], axis=0),
+        "F: start": value[0],
+        "lowest": np.nanmin(value, axis=0),
         "evals": trace["evaluations"][last],
     }
     if "psnr" in trace:
-        best = np.nanargmin(trace["value"], axis=0)
+        best = len(trace["value"]) - len(value) + np.nanargmin(value, axis=0)
         columns["dB: start"] = trace["psnr"][0]
         columns["at lowest"] = trace["psnr"][best, np.arange(n)]
         columns["highest"] = np.nanmax(trace["psnr"], axis=0)
+        restored = restored_psnr(record) if record.method is not None else None
+        if restored is not None:
+            # Neither the lowest F nor the last iteration, where a stage keeps another or a guard steps in.
+            columns["kept"] = restored
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("image", no_wrap=True)
     table.add_column("status", no_wrap=True)
@@ -198,6 +251,6 @@ def _images_table(record: RunRecord) -> Table:
 
 
 def _cell(heading: str, value: float) -> str:
-    if heading in ("dB: start", "at lowest", "highest"):
+    if heading in ("dB: start", "at lowest", "highest", "kept"):
         return number(value)
     return number(value, ".5g")

@@ -25,4 +25,5 @@ def load_for(record: RunRecord, prior: str | None) -> FlowPrior | None:
 def progress_of(record: RunRecord, label: str) -> ProgressLine:
     """Return a progress line with the limits of the run."""
     limits = {k: v for k, v in record.config["limits"].items() if k != "rtol"}
+    limits["max_iter"] = record.last_iteration
     return ProgressLine(f"{record.path.name} {label}", **limits)

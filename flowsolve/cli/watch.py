@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import ArgumentError
+from ..recording.earlier import values_of_last_stage
 from ..terminal import console as make_console
 from ..terminal import plain
 from ..words import number
@@ -69,7 +70,10 @@ def view(run: RunRecord, blocks: str = BLOCKS) -> Group:
         return Group(head, Text("no iteration has been recorded yet"))
     table = Table("", "start", "now", "best", box=None, pad_edge=False, header_style="dim")
     parts: list[Text | Table] = [head]
-    columns = {"objective": trace["value"]} | ({"PSNR (dB)": trace["psnr"]} if "psnr" in trace else {})
+    value = values_of_last_stage(trace)
+    # Stages minimise different functions: what is shown of F is the last one's.
+    value = value[np.isfinite(value).any(axis=1).argmax() :]
+    columns = {"objective": value} | ({"PSNR (dB)": trace["psnr"]} if "psnr" in trace else {})
     for name, column in columns.items():
         mean = column.mean(1)
         best = mean.max() if name.startswith("PSNR") else mean.min()
@@ -80,7 +84,7 @@ def view(run: RunRecord, blocks: str = BLOCKS) -> Group:
             gap = mean - mean.min()
             title, drawn = f"{title}, above its lowest, log scale", np.log10(gap.clip(min=gap[gap > 0].min()))
         parts += [Text(title, style="dim"), Text(curve(drawn, blocks=blocks), style="cyan")]
-    limit = run.config["limits"].get("max_iter")
+    limit = run.last_iteration
     cost = f"{trace['iteration'][-1]}" + (f" of {limit}" if limit else "")
     table.add_row("iteration", "", cost, "")
     table.add_row("evaluations", "", f"{trace['evaluations'][-1].mean():.0f}", "")

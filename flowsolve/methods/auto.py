@@ -1,17 +1,20 @@
 """The method ``auto``: it looks at the problem and writes the stages.
 
-The rule, and the measurements behind each number, stand in ``docs/methods.md``. In short: the lowest point
-of the ``smoothed`` term over images is a good image from any classical start, for every operator and every
-noise level, so that stage is always there. Where the operator hides a part even of smooth images (holes,
-missing pixels, few random projections, a missing colour), the classical start has nothing to go by there,
-and a descent over latents from z = 0 comes first, on nine tenths of the measurements: the tenth that it has
-not seen says when to stop, and whether to go on from it at all.
+The rule, and the measurements behind each number, stand in ``docs/methods.md``. In short: a descent over
+images, from the classical restoration that suits the operator, gains on every operator at every noise
+level, so that stage is always there. Where the operator hides a part of smooth images that their neighbours
+do not tell either (holes, few random projections, a missing colour), the classical start is a guess, and a
+descent over latents from z = 0 comes first. Its first half does not see a quarter of the measurements, by
+which it is judged before it goes on.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from ..baselines import classical_start
 from ..flows import FlowPrior
@@ -21,36 +24,88 @@ from .base import Method, register_method
 from .stage import CHECKED, PREVIOUS, Stage
 from .survey import Survey, survey
 
-HIDDEN = 0.02
+
+@dataclass(frozen=True)
+class Between:
+    """A number that goes over from one to another, linearly in the logarithm of the noise.
+
+    Attributes
+    ----------
+    noise : (float, float)
+        Noise up to which it is the first, and from which it is the second.
+    values : (float, float)
+        The two.
+    """
+
+    noise: tuple[float, float]
+    values: tuple[float, float]
+
+    def at(self, sigma: float) -> float:
+        """Return the number at a noise level."""
+        return float(np.interp(math.log(sigma), np.log(self.noise), self.values))
+
+
+HIDDEN = 1e-3
 """Share of smooth images that an operator must hide for latents to come first."""
 
-WEIGHT = 0.35
-"""Weight of the smoothed term, in units of the MAP weight."""
+PIXEL_WEIGHTS = Between((0.01, 0.03), (0.5, 0.35))
+"""Weight of ``nll`` in units of the MAP weight, where single pixels are measured."""
 
-LATENT_WEIGHT = 0.5
-"""Weight of ‖z‖², likewise."""
+PIXEL_ITERATIONS, PIXEL_ITERATIONS_AFTER = 80, 40
+"""Iterations of L-BFGS then, from a classical restoration and after latents."""
+
+PIXEL_NOISE = 0.04
+"""Noise up to which they are: with more, the lowest ``nll`` is too smooth, that of ``smoothed`` is not."""
+
+WEIGHTS = Between((0.1, 0.2), (0.35, 0.28))
+"""Weight of ``smoothed``, likewise."""
+
+BLURRED_WEIGHTS = Between((0.01, 0.03), (0.35, 0.2))
+"""The same where a blur leaves little of fine detail."""
+
+FAINT = 0.1
+"""Energy of white noise that such a blur lets through at most."""
+
+SMOOTHED_ITERATIONS, FAINT_ITERATIONS = 50, 80
+"""Iterations of Adam, to the end of its schedule; the second where such a blur is a hard constraint, which
+leaves more to find."""
+
+LATENT_WEIGHT, LATENT_ITERATIONS = 0.5, 40
+"""Weight of ‖z‖² and iterations of each half of the descent over latents."""
+
+DENSE_ITERATIONS = 100
+"""Iterations of the second half where measurements mix pixels, which takes longer to undo."""
+
+NOISELESS_LATENT, LEAST_LATENT = 3e-4, 5e-6
+"""Weight of ‖z‖² without noise, and least weight with noise, below which the descent no longer gets there."""
 
 LEAST_SIGMA = 0.002
 """Noise that is assumed at least where Ax = y cannot be a constraint: half a grey level of 8 bits."""
 
-NOISELESS_LATENT = 3e-4
-"""Weight of ‖z‖² without noise."""
+SMOOTHING, USUAL_NOISE = 2 / 3, 0.015
+"""Deviation of the smoothing, in units of the noise that the prior was trained with; and that, where it is
+not known."""
 
-IMAGE_ITERATIONS, LATENT_ITERATIONS = 50, 80
+HELD_OUT, PATIENCE = 0.25, 12
+"""Share of the measurements that is held out, and how many iterations their misfit may go without falling."""
 
-SMOOTHING = 2 / 3
-"""Deviation of the smoothing, in units of the noise that the prior was trained with."""
-
-USUAL_NOISE = 0.015
-"""That noise, where the card does not say."""
-
-HELD_OUT = {"fraction": 0.1, "block": 8, "patience": 12}
-"""What the descent over latents is not shown."""
+SQUARE, SQUARES = 4, 16
+"""Side in pixels of the squares that are held out, and how many at least fit along a side of an image."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What the rule goes by."""
+class Rule:
+    """What the stages follow from.
+
+    Attributes
+    ----------
+    problem : InverseProblem
+        The problem.
+    prior : FlowPrior
+        The flow, for its card.
+    seen : Survey
+        What the problem is like.
+    """
 
     problem: InverseProblem
     prior: FlowPrior
@@ -61,67 +116,93 @@ class Plan:
         """Name of the classical restoration that suits the operator."""
         return classical_start(self.problem)
 
+    @property
+    def knows_wholes(self) -> bool:
+        """Whether the prior is one of whole images: crops tell nothing of what lies in a hole."""
+        return self.prior.config.size is not None
+
+    @property
+    def pixels(self) -> bool:
+        """Whether single pixels are measured."""
+        return isinstance(self.problem.operator, Mask)
+
     def images(self, init: str) -> Stage:
-        """Return the stage over images: smoothed, to the end."""
-        card, constrained = self.prior.card, self._constrained()
-        noise = card.noise_sigma or USUAL_NOISE
-        adam: dict[str, Any] = {
+        """Return the stage over images."""
+        exact = self.pixels and self.problem.sigma <= PIXEL_NOISE
+        return self._density(init) if exact else self._smoothed(init)
+
+    def latents(self) -> tuple[Stage, Stage]:
+        """Return the two halves of the descent over latents: on a part of the measurements, then on all."""
+        sigma, sides = self.problem.sigma, self.problem.operator.codim_shape[-2:]
+        square = max(1, min(SQUARE, min(sides) // SQUARES))
+        common: dict[str, Any] = {
+            "formulation": "synthesis",
+            "phi": "latent",
+            "lam": max(LATENT_WEIGHT * sigma**2 / 2, LEAST_LATENT) if sigma > 0 else NOISELESS_LATENT,
+            "solver": "lbfgs",
+            "options": {"scaling": "levels"},
+            "prior": self.prior.card.latent_companion,
+        }
+        held_out = {"fraction": HELD_OUT, "block": square, "patience": PATIENCE}
+        first = Stage(init="zeros", keep="best", held_out=held_out, max_iter=LATENT_ITERATIONS, **common)
+        init, iterations = (
+            (CHECKED + self.start, LATENT_ITERATIONS) if self.pixels else (PREVIOUS, DENSE_ITERATIONS)
+        )
+        return first, Stage(init=init, max_iter=iterations, **common)
+
+    def _density(self, init: str) -> Stage:
+        return Stage(
+            phi="nll",
+            lam=self._weight(PIXEL_WEIGHTS),
+            solver="lbfgs",
+            init=init,
+            max_iter=PIXEL_ITERATIONS_AFTER if init == PREVIOUS else PIXEL_ITERATIONS,
+        )
+
+    def _smoothed(self, init: str) -> Stage:
+        """Return the stage whose lowest point is a good image, so that it goes on to the end."""
+        noise, faint = self.prior.card.noise_sigma or USUAL_NOISE, self.seen.passed <= FAINT
+        lam = self._weight(BLURRED_WEIGHTS if faint else WEIGHTS)
+        iterations = FAINT_ITERATIONS if faint and lam is None else SMOOTHED_ITERATIONS
+        adam = {
             "lr": 0.02,
             "beta2": 0.99,
             "schedule": "cosine",
-            "horizon": IMAGE_ITERATIONS,
+            "horizon": iterations,
             # A blur bends each frequency differently, a mask each pixel.
-            "basis": "pixels" if isinstance(self.problem.operator, Mask) else "cosines",
+            "basis": "pixels" if self.pixels else "cosines",
         }
         return Stage(
             phi="smoothed",
-            lam=None if constrained else WEIGHT * max(self.problem.sigma, LEAST_SIGMA) ** 2 / 2,
+            lam=lam,
             solver="adam",
             options=adam,
             init=init,
-            max_iter=IMAGE_ITERATIONS,
+            max_iter=iterations,
             objective_options={"smoothing": round(SMOOTHING * noise, 6)},
         )
 
-    def latents(self) -> Stage:
-        """Return the stage over latents: from z = 0, stopped by what is held out."""
-        sigma = self.problem.sigma
-        return Stage(
-            formulation="synthesis",
-            phi="latent",
-            lam=LATENT_WEIGHT * sigma**2 / 2 if sigma > 0 else NOISELESS_LATENT,
-            solver="lbfgs",
-            options={"scaling": "levels"},
-            init="zeros",
-            max_iter=LATENT_ITERATIONS,
-            keep="best",
-            prior=self.prior.card.latent_companion,
-            held_out=HELD_OUT,
-        )
-
-    def _constrained(self) -> bool:
-        return self.problem.sigma == 0 and self.problem.operator.has_closed_form
+    def _weight(self, factor: Between) -> float | None:
+        """Return the weight, or None for the hard constraint."""
+        if self.problem.sigma == 0 and self.problem.operator.has_closed_form:
+            return None
+        sigma = max(self.problem.sigma, LEAST_SIGMA)
+        return factor.at(sigma) * sigma**2 / 2
 
 
 @register_method("auto")
 def auto(problem: InverseProblem, prior: FlowPrior) -> Method:
     """Decides from operator, noise and prior; not worse, as far as one can tell, than a classical start."""
     seen = survey(problem)
-    plan = Plan(problem, prior, seen)
+    rule = Rule(problem, prior, seen)
     if seen.complete:
         stage = Stage(lam=0.0, init="pinv", max_iter=0)
         reason = "without noise the operator can be inverted, and A⁺y is the image: there is nothing to add"
         return Method("auto", (stage,), reason)
-    if seen.hidden <= HIDDEN:
-        reason = (
-            f"the operator shows smooth images almost whole ({100 * seen.hidden:.1f} % hidden): "
-            f"the smoothed prior over images, from {plan.start}"
-        )
-        return Method("auto", (plan.images(plan.start),), reason, guarded=True)
-    checkable = isinstance(problem.operator, Mask)
-    init = CHECKED + plan.start if checkable else PREVIOUS
-    reason = (
-        f"the operator hides {100 * seen.hidden:.0f} % even of smooth images: latents from z = 0 first, "
-        "then the smoothed prior over images"
-    )
-    return Method("auto", (plan.latents(), plan.images(init)), reason, guarded=True)
+    hidden = f"the operator hides {100 * seen.hidden:.2g} % of smooth images"
+    if seen.hidden <= HIDDEN or not rule.knows_wholes:
+        why = "so that" if seen.hidden <= HIDDEN else "of which a prior of crops knows nothing:"
+        reason = f"{hidden}, {why} {rule.start} is the start of a descent over images"
+        return Method("auto", (rule.images(rule.start),), reason, guarded=True)
+    reason = f"{hidden}: latents from z = 0 find what is there, a descent over images ends it"
+    return Method("auto", (*rule.latents(), rule.images(PREVIOUS)), reason, guarded=True)

@@ -221,6 +221,7 @@ class MethodRun:
         priors = {s.prior: s.own_prior(self.prior, self.shelf).sha256 for s in self.method.stages if s.prior}
         return self.method.as_json() | {
             "stage": index,
+            "last_iteration": self.last_iteration,
             "max_seconds": self.max_seconds,
             "prior": {"name": self.prior.name, "source": self.prior.source, "sha256": self.prior.sha256},
             "priors": priors,

@@ -9,11 +9,17 @@ import numpy as np
 import torch
 
 from ..errors import UnsupportedError
+from ..functionals.total_variation import divergence, gradient
 from ..operators import Identity
+from ..operators.iterative import conjugate_gradient
 from ..problem import InverseProblem
 
 BLIND = 1e-3
 """A direction that A shrinks below this share of ‖A‖² counts as one that it hides."""
+
+SMOOTHEST, STEPS = 1e-2, 100
+"""Weight of the gradient, in units of ‖A‖², where measurements are extended smoothly, and steps that are
+taken to."""
 
 PROBES = 4
 """Smooth images that A is tried on."""
@@ -35,22 +41,16 @@ class Survey:
     Attributes
     ----------
     hidden : float
-        Share of a smooth image, in energy, that A does not let through; between 0 and 1.
+        Share of a smooth image, in energy, that neither A nor what is beside it tells; between 0 and 1.
+    passed : float
+        Energy of white noise that A lets through, in units of ‖A‖² times its own; 1 for the identity.
     complete : bool
         Whether, without noise, A⁺y is the image: nothing is hidden, and no noise is made larger.
-    identity : bool
-        Whether the measurements are the images and noise.
-    sigma : float
-        Standard deviation of the noise, rounding to grey levels counted as noise.
-    pixels : int
-        Pixels of an image.
     """
 
     hidden: float
+    passed: float
     complete: bool
-    identity: bool
-    sigma: float
-    pixels: int
 
 
 def survey(problem: InverseProblem) -> Survey:
@@ -73,22 +73,37 @@ def survey(problem: InverseProblem) -> Survey:
     hidden = 0.0 if identity else _hidden(problem)
     return Survey(
         hidden=hidden,
+        passed=1.0 if identity else _passed(problem),
         complete=problem.sigma == 0 and not _rounded(problem.y) and _invertible(problem),
-        identity=identity,
-        sigma=problem.sigma,
-        pixels=math.prod(operator.dim_shape[-2:]),
     )
 
 
 def _hidden(problem: InverseProblem) -> float:
-    """Return 1 − ‖Pv‖²/‖v‖² over smooth images v, P being onto what A lets through."""
+    """Return ‖x − v‖²/‖v‖² over smooth images v, x being the smoothest image with the measurements of v.
+
+    That is argmin over x of ‖Ax − Av‖² + SMOOTHEST ‖A‖² ‖∇x‖², by conjugate gradients. What neighbours tell
+    does not count as hidden: of scattered pixels that are missing there is nothing, of a hole most of what
+    is far from its edge.
+    """
     operator, v = problem.operator, smooth_images(problem)
     if operator.lipschitz == 0:
         return 1.0
-    alpha = BLIND * operator.lipschitz**2
-    seen = operator.tikhonov(operator.apply(v), alpha, max_iter=50, tol=1e-2)
-    inner = (v.double() * seen.double()).flatten(1).sum(1)
-    return float((1 - inner / v.double().flatten(1).square().sum(1)).clamp(0, 1).mean())
+    weight = SMOOTHEST * operator.lipschitz**2
+
+    def normal(x: torch.Tensor) -> torch.Tensor:
+        return operator.adjoint(operator.apply(x)) - weight * divergence(gradient(x))
+
+    found = conjugate_gradient(normal, operator.adjoint(operator.apply(v)), ndim=3, max_iter=STEPS, tol=1e-4)
+    error = (found.x - v).double().flatten(1).square().sum(1) / v.double().flatten(1).square().sum(1)
+    return float(error.clamp(0, 1).mean())
+
+
+def _passed(problem: InverseProblem) -> float:
+    """Return ‖Av‖²/(‖A‖²‖v‖²) for white noise v."""
+    operator, y = problem.operator, problem.y
+    v = _white(problem).to(y)
+    through = operator.apply(v).double().square().sum() / v.double().square().sum()
+    return float(through / operator.lipschitz**2) if operator.lipschitz else 0.0
 
 
 def smooth_images(problem: InverseProblem) -> torch.Tensor:
@@ -110,11 +125,16 @@ def _invertible(problem: InverseProblem) -> bool:
     operator, y = problem.operator, problem.y
     if not operator.has_closed_form:
         return False
-    count = 1 if operator.n_images is None else operator.n_images
-    generator = torch.Generator().manual_seed(0)
-    v = torch.randn((count, *operator.dim_shape), generator=generator, dtype=torch.float64).to(y.device)
+    v = _white(problem).to(y.device)
     back = operator.pinv(operator.apply(v))
     return bool((back - v).square().mean().sqrt() < BLIND)
+
+
+def _white(problem: InverseProblem) -> torch.Tensor:
+    """Return seeded white noise, one image or as many as the operator has parameters for, float64."""
+    operator, generator = problem.operator, torch.Generator().manual_seed(0)
+    count = 1 if operator.n_images is None else operator.n_images
+    return torch.randn((count, *operator.dim_shape), generator=generator, dtype=torch.float64)
 
 
 def _rounded(y: torch.Tensor) -> bool:

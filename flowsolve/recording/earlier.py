@@ -145,5 +145,19 @@ def read_earlier(file: h5py.File, trace: Mapping[str, np.ndarray]) -> EarlierSta
     return earlier
 
 
+def values_of_last_stage(trace: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return F along a run, shape (K, N); NaN in stages before the last, which minimised other functions.
+
+    Parameters
+    ----------
+    trace : mapping of str to numpy.ndarray
+        The trace of a run or of a method, with at least one row.
+    """
+    value: np.ndarray = trace["value"]
+    if STAGE not in trace:
+        return value
+    return np.where(trace[STAGE] == trace[STAGE].max(), value, np.nan)
+
+
 def _column(part: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     return part[name] if name in part else np.full(part["value"].shape, np.nan)

@@ -52,6 +52,7 @@ class Layout:
 
     def __init__(self, file: h5py.File, path: Path) -> None:
         self.file, self.path = file, path
+        # Of the file that is open: a method's next stage may have put another one in its place.
         self.size = status_of(file).st_size
         self.items: dict[str, Any] = {}
 

@@ -125,6 +125,7 @@ class MethodConfig(_Part):
     guarded: bool = False
     stages: list[dict[str, Any]] = Field(min_length=1, max_length=MOST_STAGES)
     stage: int = Field(ge=0, lt=MOST_STAGES)
+    last_iteration: int = Field(ge=0, lt=2**31)
     max_seconds: float | None = Field(default=None, gt=0)
     prior: PriorName
     priors: dict[Text, Annotated[str, Field(pattern=SHA256)]] = {}

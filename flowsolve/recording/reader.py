@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     import xarray
 
 
+TRIES, PAUSE = 10, 0.02
+"""How often a record is read that is just being written, and the seconds between."""
+
+
 class RunRecord:
     """A run as it stands in its file; `refresh` reads what has been written since.
 
@@ -59,11 +63,22 @@ class RunRecord:
 
     def refresh(self) -> RunRecord:
         """Read status and trace again; returns itself."""
+        for left in reversed(range(TRIES)):
+            try:
+                self._read()
+                break
+            except RecordError:
+                # A writer may be about to write what it has just announced.
+                if not left or not being_written(self.path):
+                    raise
+                time.sleep(PAUSE)
+        return self
+
+    def _read(self) -> None:
         with _open_checked(self.path) as opened:
             file, self.attributes, self.config = opened.file, opened.attributes, opened.config
             self._status = file["status"][()].decode()
             self.trace = _read_trace(file["trace"]) if "trace" in file else {}
-        return self
 
     @property
     def status(self) -> str:
@@ -112,6 +127,11 @@ class RunRecord:
     def method(self) -> dict[str, Any] | None:
         """The method that was run, with its stages and the reason for them; None for a run of one solver."""
         return self.config.get("method")
+
+    @property
+    def last_iteration(self) -> int | None:
+        """Number of the last iteration, should nothing end the run before; None without a limit."""
+        return self.config["limits"]["max_iter"] if self.method is None else self.method["last_iteration"]
 
     @property
     def outcome(self) -> dict[str, Any]:
@@ -305,12 +325,19 @@ def _read_trace(group: h5py.Group) -> dict[str, np.ndarray]:
     return {"iteration": iteration, **with_all_counts(trace)}
 
 
+def being_written(path: Path) -> bool:
+    """Return whether a writer has a file, or was killed with it: byte 11 of the superblock says so."""
+    try:
+        header = superblock(path)
+    except OSError:
+        return False
+    return header.startswith(SIGNATURE) and len(header) == SUPERBLOCK and header[8] >= 3 and bool(header[11])
+
+
 def _open_file(path: Path) -> h5py.File:
-    header = superblock(path)
-    # Byte 11 of the superblock says whether a writer has the file, or was killed with it (HDF5 file format,
-    # version 3). Only then the mode for readers beside a writer, which does not check where the file ends: on
-    # one that was cut short it would wait for the missing part.
-    if not (header.startswith(SIGNATURE) and len(header) == SUPERBLOCK and header[8] >= 3 and header[11]):
+    # Only where a writer has the file the mode for readers beside a writer, which does not check where the
+    # file ends: on one that was cut short it would wait for the missing part.
+    if not being_written(path):
         return h5py.File(path, "r")
     for _ in range(5):
         if int.from_bytes(superblock(path)[28:36], "little") <= path.stat().st_size:

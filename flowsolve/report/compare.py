@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from ..errors import ArgumentError
 from ..recording import RunRecord
+from ..recording.earlier import values_of_last_stage
 from ..solvers import make_solver, registry
 from .figure import literal
 
@@ -35,7 +36,8 @@ class Comparison:
     status : str
         Status of the run.
     cost, value : numpy.ndarray, shape (iterations + 1,)
-        Mean cost and mean objective over the images.
+        Mean cost and mean objective over the images; the objective is that of a method's last stage, and NaN
+        before it.
     psnr : numpy.ndarray or None
         Mean PSNR in dB, where the truth is known.
     objective : str
@@ -93,7 +95,7 @@ def compare_runs(records: Sequence[RunRecord], axis: str = "evaluations") -> lis
     common = min(cost[-1] for cost in costs)
     compared = []
     for label, record, cost in zip(_labels(records), records, costs, strict=True):
-        value = record.trace["value"].mean(1)
+        value = values_of_last_stage(record.trace).mean(1)
         psnr = record.trace["psnr"].mean(1) if "psnr" in record.trace else None
         reached = int(np.searchsorted(cost, common, side="right")) - 1
         at_common = (float(value[reached]), None if psnr is None else float(psnr[reached]))
@@ -109,7 +111,7 @@ def comparison_figure(compared: Sequence[Comparison], axis: str) -> Figure:
     # Another prior term or weight is another function: each is measured from its own lowest value.
     lowest: dict[str, float] = {}
     for run in compared:
-        lowest[run.objective] = min(lowest.get(run.objective, np.inf), float(run.value.min()))
+        lowest[run.objective] = min(lowest.get(run.objective, np.inf), float(np.nanmin(run.value)))
     for panel in range(panels):
         axes = figure.add_subplot(1, panels, panel + 1)
         for i, run in enumerate(compared):
@@ -142,7 +144,7 @@ def _labels(records: Sequence[RunRecord]) -> list[str]:
     """Return a name for each run: what differs between them, or the file where nothing does."""
     described = [_settings(record) for record in records]
     differing = [key for key in described[0] if len({d[key] for d in described}) > 1]
-    labels = [" ".join(d[key] for key in differing) for d in described]
+    labels = [" ".join(d[key] for key in differing if d[key]) for d in described]
     if len(set(labels)) == len(labels) and all(labels):
         return labels
     return [f"{label} {record.path}".strip() for label, record in zip(labels, records, strict=True)]
@@ -153,6 +155,15 @@ def _settings(record: RunRecord) -> dict[str, str]:
     name, options = config["solver"]["name"], config["solver"]["options"]
     usual = make_solver(name).config() if name in registry else {}
     options = ",".join(f"{k}={v}" for k, v in options.items() if v != usual.get(k, ...))
+    common = {
+        "operator": str(config["operator"]["name"]),
+        "sigma": f"sigma={config['noise']['sigma']:g}",
+        "seed": f"seed={config['initialiser']['seed']}",
+    }
+    if record.method is not None:
+        # Its stages have solvers and weights of their own.
+        single = dict.fromkeys(("formulation", "phi", "lam", "solver", "options", "start"), "")
+        return single | {"solver": record.method["name"]} | common
     return {
         "formulation": config["objective"]["formulation"],
         "phi": config["objective"]["phi"],
@@ -160,7 +171,4 @@ def _settings(record: RunRecord) -> dict[str, str]:
         "solver": name,
         "options": f"({options})" if options else "",
         "start": f"from {config['initialiser']['name']}",
-        "operator": str(config["operator"]["name"]),
-        "sigma": f"sigma={config['noise']['sigma']:g}",
-        "seed": f"seed={config['initialiser']['seed']}",
-    }
+    } | common

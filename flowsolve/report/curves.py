@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import RecordError
+from ..recording.earlier import values_of_last_stage
 from ..studies.index import RunEntry
 from ..studies.rows import PASSES
 from .packing import pack
@@ -54,7 +55,7 @@ def read_curve(entry: RunEntry) -> Curve | None:
         return None
     if not trace or not len(trace["iteration"]):
         return None
-    value = trace["value"]
+    value = values_of_last_stage(trace)
     names = {"gap": value, "flow": sum(trace[name] for name in PASSES)}
     unknown = np.full(value.shape, np.nan)
     columns = [names.get(name, trace.get(name, unknown)) for name in COLUMNS]

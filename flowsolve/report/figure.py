@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 
 from ..files import write_atomically
+from ..recording.earlier import values_of_last_stage
 from ..terminal import plain
 
 #: Okabe and Ito's palette, which the common kinds of colour blindness tell apart.
@@ -179,7 +180,7 @@ def _image_axes(figure: Figure, grid: GridSpec, place: int, column: int, title: 
 def _draw_curves(
     axes: Sequence[Axes], trace: Mapping[str, np.ndarray], baseline: tuple[str, float] | None
 ) -> None:
-    value, evaluations = trace["value"], trace["evaluations"]
+    value, evaluations = values_of_last_stage(trace), trace["evaluations"]
     gap = value - np.nanmin(value, axis=0)
     # The last point would be at zero, which a logarithmic axis has no place for.
     gap = np.where(gap > 0, gap, np.nan)

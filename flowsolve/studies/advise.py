@@ -1,7 +1,11 @@
-"""Advice on a problem: which combination to run, found by trying several on the problem itself."""
+"""Advice on a problem: what to run, found by trying several combinations on the problem itself.
+
+The method that runs where nothing is asked for comes first, to its end, and is the one to beat.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,17 +16,12 @@ from ..errors import ArgumentError, FlowsolveError
 from ..flows import FlowPrior
 from ..initialise import Start, make_start
 from ..problem import InverseProblem
-from .candidates import Candidate
+from ..restoration import AUTO, restore
+from .candidates import Candidate, MethodCandidate
 from .criteria import ByObjective, Criterion, make_criterion
 from .explaining import Tried, explain
 from .halving import Contender, Standing, successive_halving
 from .probing import Probe
-
-#: Iterations of a run whose image was still getting better when the time was up, at least.
-ITERATIONS = 400
-
-#: Part of the iterations that must lie behind the best image to say that the run should stop there.
-BEHIND = 0.1
 
 
 @dataclass(frozen=True)
@@ -31,12 +30,13 @@ class Advice:
 
     Attributes
     ----------
-    chosen : Candidate
-        The combination.
-    max_iter : int
-        Iterations to give it.
+    chosen : Candidate or MethodCandidate
+        The combination, or ``auto`` where none was better.
+    max_iter : int or None
+        Iterations at which a combination had the score that it was chosen for; None for ``auto``, which stops
+        by itself.
     tried : list of Tried
-        All combinations, the best first.
+        All combinations and ``auto``, the best first.
     criterion : Criterion
         What ranked.
     images : int
@@ -47,8 +47,8 @@ class Advice:
         The choice in words.
     """
 
-    chosen: Candidate
-    max_iter: int
+    chosen: Candidate | MethodCandidate
+    max_iter: int | None
     tried: list[Tried]
     criterion: Criterion
     images: int
@@ -69,7 +69,10 @@ def advise(
     clock: Callable[[], float] = time.monotonic,
     watch: Callable[[int, int, str, float], None] | None = None,
 ) -> Advice:
-    """Try combinations on a problem by successive halving and choose one.
+    """Try ``auto``, and combinations by successive halving in the time that it leaves, and choose.
+
+    A combination is chosen only if its score is better than that of ``auto``. Where F ranks, which of stages
+    and of combinations are different functions, ``auto`` is left out.
 
     Parameters
     ----------
@@ -112,6 +115,8 @@ def advise(
     if isinstance(rule, ByObjective):
         _check_one_objective(probes)
 
+    first = [] if isinstance(rule, ByObjective) else [_tried_method(AUTO, rule, prior, seed, clock)]
+
     def turn(rung: int, number: int, contender: Contender) -> None:
         assert watch is not None and isinstance(contender, Probe)
         watch(rung, number, contender.candidate.label, (clock() - began) / budget)
@@ -119,15 +124,17 @@ def advise(
     left = budget - (clock() - began)
     try:
         standings = successive_halving(probes, left, clock=clock, watch=None if watch is None else turn)
-        max_iter = _iterations(rule, standings[0].contender)
-        tried = [_tried(standing, place, rule) for place, standing in enumerate(standings)] + impossible
+        tried = _placed(first, [_tried(standing, rule) for standing in standings], rule) + impossible
+        chosen = tried[0].candidate
+        max_iter = (
+            None if first and tried[0].candidate == first[0].candidate else _iterations(rule, standings[0])
+        )
     finally:
         for probe in probes:
             probe.close()
     if not np.isfinite(tried[0].score):
         raise ArgumentError("candidates", _reasons(tried), "a combination that can be run on the problem")
     seconds = clock() - began
-    chosen = tried[0].candidate
     paragraph = explain(tried, rule, len(problem), seconds, budget, max_iter)
     return Advice(chosen, max_iter, tried, rule, len(problem), seconds, budget, paragraph)
 
@@ -178,15 +185,51 @@ def _check_one_objective(probes: Sequence[Probe]) -> None:
         )
 
 
-def _iterations(rule: Criterion, contender: Contender) -> int:
-    """Return how many iterations to give: up to the best image, if the run went clearly past it."""
+def _tried_method(
+    name: str, rule: Criterion, prior: FlowPrior, seed: int, clock: Callable[[], float]
+) -> Tried:
+    """Return what becomes of a method, run to its end on what combinations may see."""
+    began, nan, candidate = clock(), float("nan"), MethodCandidate(name)
+    try:
+        result = restore(rule.seen, prior, name, seed=seed)
+    except FlowsolveError as error:
+        return Tried(candidate, 0, 0, 0.0, clock() - began, nan, nan, f"impossible: {error}")
+    return Tried(
+        candidate=candidate,
+        rung=1,
+        iterations=int(np.max(result.iterations)),
+        evaluations=float(np.mean(result.counts["evaluations"])),
+        seconds=clock() - began,
+        start=nan,
+        score=rule.of_images(result.x),
+        verdict="the one to beat",
+    )
+
+
+def _placed(first: list[Tried], others: list[Tried], rule: Criterion) -> list[Tried]:
+    """Return all that was tried, the best first; combinations that are no better come after the method."""
+    tried = list(others)
+    for method in first:
+        better = [t for t in others if rule.sign * (t.score - method.score) > 0]
+        place = len(better) if np.isfinite(method.score) else len(others)
+        tried.insert(place, method)
+    for place, verdict in enumerate(("chosen", "runner-up")[: len(tried)]):
+        # What was never run is no runner-up, wherever it stands.
+        if tried[place].rung and not tried[place].verdict.startswith("impossible"):
+            tried[place] = dataclasses.replace(tried[place], verdict=verdict)
+    return tried
+
+
+def _iterations(rule: Criterion, standing: Standing) -> int:
+    """Return the iterations at which a combination had its best score."""
+    contender = standing.contender
     assert isinstance(contender, Probe)
     iterations, scores = rule.curve(contender.run) if not contender.error else (np.zeros(1), np.zeros(1))
     return stopping_iteration(iterations, rule.sign * scores)
 
 
 def stopping_iteration(iterations: np.ndarray, scores: np.ndarray) -> int:
-    """Return how many iterations a run should be given, from its curve.
+    """Return how many iterations a run should be given, from its curve: those up to its best score.
 
     Parameters
     ----------
@@ -198,23 +241,18 @@ def stopping_iteration(iterations: np.ndarray, scores: np.ndarray) -> int:
     Returns
     -------
     int
-        Those up to the best score where at least a tenth of the run lies behind it; otherwise, since it was
-        still getting better, twice as many as were tried, and at least 400.
+        At least one: more could do better, or worse, and nobody has seen it.
     """
     last = int(iterations[-1])
     best = int(iterations[int(np.nanargmax(scores))]) if np.isfinite(scores).any() else last
-    # A method that only makes its start worse would be told not to move at all: one iteration shows it.
-    if last - best >= max(1.0, BEHIND * last):
-        return max(1, best)
-    return max(ITERATIONS, 2 * last)
+    # What only makes its start worse would be told not to move at all: one iteration shows it.
+    return max(1, best)
 
 
-def _tried(standing: Standing, place: int, rule: Criterion) -> Tried:
+def _tried(standing: Standing, rule: Criterion) -> Tried:
     probe = standing.contender
     assert isinstance(probe, Probe)
-    # What was never run is no runner-up, wherever it stands.
-    placed = ("chosen", "runner-up")[place] if place < 2 and standing.rung else ""
-    verdict, start = placed or standing.reason or "in the last rung", float("nan")
+    verdict, start = standing.reason or "in the last rung", float("nan")
     if probe.error:
         verdict = f"impossible: {probe.error}"
     elif standing.rung:

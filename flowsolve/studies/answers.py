@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..baselines import ORACLES
 from ..errors import ArgumentError
 from ..words import number
+from .classical import classical_means, classical_table
 from .contenders import SETTING, contenders, starts
 from .curves import Curve, read_curves
 from .explaining import counted
@@ -96,15 +98,31 @@ def best_images(index: Index) -> Answer | None:
     """Which combination restores best, task by task, and how far the other solvers and formulations are."""
     table = contenders(index.table)
     said = _Words(index.table)
-    words = _most_often(table.drop_duplicates(list(FAMILY)))
+    beside = classical_means(classical_table(index))
+    first, ahead = table.drop_duplicates(list(FAMILY)), {}
+    for key, psnr in zip(
+        first[list(FAMILY[:-1])].itertuples(index=False, name=None), first["psnr"], strict=True
+    ):
+        best = next(((name, db) for name, db in beside.get(key, ()) if name not in ORACLES), None)
+        if best is not None and best[1] > psnr:
+            ahead[key] = best[0]
+    words = _most_often(first, list(ahead.values()))
     for key, own in table.groupby(list(FAMILY), sort=False, dropna=False):
         best = own.iloc[0]
         line = f"{_task(key)}: {said.combination(best)}, {number(best['psnr'])} dB"
+        if key[:-1] in ahead:
+            line = (
+                f"{_task(key)}: the classical {ahead[key[:-1]]} is better than every run; best of them is "
+                f"{said.combination(best)}, {number(best['psnr'])} dB"
+            )
         others = [f"{said.combination(row)} {_under(row)}" for row in own.iloc[1:].to_dict("records")]
         if others:
             line += f"; others at their best: {', '.join(others)} dB"
         if too_few(int(own["images"].min()), len(others), LEVEL):
             line += f" ({best['images']} images could not show any difference)"
+        classical = [f"{name} {number(db)} dB" for name, db in beside.get(key[:-1], ())]
+        if classical:
+            line += f"; classical: {', '.join(classical)}"
         words.append(line + ".")
     words.append(
         "(Means over images, and medians of the differences; * worse by Wilcoxon's signed-rank test image by "
@@ -120,7 +138,9 @@ def fastest_descents(index: Index, curves: Sequence[Curve], axis: str, tau: floa
     columns = tuple(name for name in GROUP if name != "lam_given")
     groups: dict[tuple[object, ...], list[Curve]] = {}
     for curve in curves:
-        groups.setdefault(tuple(curve.row[name] for name in columns), []).append(curve)
+        # The last stages of two methods minimise two functions.
+        if not curve.row["method"]:
+            groups.setdefault(tuple(curve.row[name] for name in columns), []).append(curve)
     for key, own in groups.items():
         summary = cost_to_target(own, ObjectiveGap(tau), axis, index=index).summary()
         if len(summary) < 2:
@@ -151,7 +171,7 @@ def fastest_descents(index: Index, curves: Sequence[Curve], axis: str, tau: floa
 
 def worth_of_the_objective(index: Index) -> Answer | None:
     """Whether a lower F means a better image, objective by objective."""
-    summary = agreement_summary(agreement(index.table))
+    summary = agreement_summary(agreement(_of_one_solver(index)))
     words = [
         f"{_task((row['task'], row['operator'], row['sigma']))}, {_space(row['formulation'])} ({row['phi']}, "
         f"lam {row['lam_given']}): rank correlation {row['correlation']:+.2f}; the run of lowest F is "
@@ -170,7 +190,7 @@ def worth_of_the_objective(index: Index) -> Answer | None:
 
 def effect_of_the_start(index: Index, threshold: float) -> Answer | None:
     """What the start does to the image, the latent and the basin that solvers end at."""
-    table = starts(index.table)
+    table = starts(_of_one_solver(index))
     if table.empty:
         return None
     ended = solutions(index, (*SAME_BUT_START, "lam_given"), threshold)
@@ -201,7 +221,7 @@ def effect_of_the_start(index: Index, threshold: float) -> Answer | None:
 
 def effect_of_the_weight(index: Index) -> Answer | None:
     """How much the weight of the prior matters."""
-    table = sensitivity_to_lam(index.table)
+    table = sensitivity_to_lam(_of_one_solver(index))
     words = []
     for key, own in table.groupby(["task", "operator", "sigma", "formulation", "phi"], sort=False):
         best, lost = [], []
@@ -234,6 +254,11 @@ def ends(index: Index) -> Answer:
     return Answer("How did the runs end?", text, status_table(index.table).reset_index())
 
 
+def _of_one_solver(index: Index) -> pandas.DataFrame:
+    """Return the rows of runs that have one objective, one start and one weight: those of no method."""
+    return index.table[index.table["method"] == ""]
+
+
 def _answer(question: str, text: str, rows: list[dict[str, object]] | pandas.DataFrame) -> Answer | None:
     from .extras import require
 
@@ -253,22 +278,29 @@ class _Words:
     def __init__(self, table: pandas.DataFrame) -> None:
         # Where each formulation has its own, the prior term says nothing that the formulation does not.
         self.phi = bool(table.groupby("formulation")["phi"].nunique().max() > 1)
-        self.lam = table["lam_given"].nunique() > 1
+        self.lam = table.loc[table["formulation"] != "", "lam_given"].nunique() > 1
 
     def combination(self, row: Mapping[str, Any] | pandas.Series) -> str:
         """Return a combination in words."""
+        if row["formulation"] == "":
+            return str(row["solver"])
         extra = [str(row["phi"])] * self.phi + [f"lam {row['lam_given']}"] * self.lam
         bracket = f" ({', '.join(extra)})" if extra else ""
         return f"{row['solver']} {_space(row['formulation'])} from {row['start']}{bracket}"
 
 
-def _most_often(best: pandas.DataFrame) -> list[str]:
-    """Return in a line how often each solver and each formulation is the best one, of several tasks."""
+def _most_often(best: pandas.DataFrame, ahead: Sequence[str]) -> list[str]:
+    """Return in a line how often each solver and each formulation is the best one, of several tasks.
+
+    `ahead` names the classical restorations that are better than every run, one for each task that has one.
+    """
     if len(best) < 2:
         return []
     solvers = [f"{name} on {count}" for name, count in best["solver"].value_counts().items()]
     spaces = [f"{_space(name)} on {count}" for name, count in best["formulation"].value_counts().items()]
-    return [f"Best is {', '.join(solvers)} of {len(best)} tasks; {', '.join(spaces)}."]
+    but = f", but classical restorations are better on {len(ahead)}: {', '.join(ahead)}" if ahead else ""
+    of = "Best of the runs" if ahead else "Best"
+    return [f"{of} is {', '.join(solvers)} of {len(best)} tasks; {', '.join(spaces)}{but}."]
 
 
 def _task(key: Sequence[Any]) -> str:
@@ -278,7 +310,8 @@ def _task(key: Sequence[Any]) -> str:
 
 def _space(formulation: object) -> str:
     """Return what a formulation searches."""
-    return {"analysis": "over images", "synthesis": "over latents"}.get(str(formulation), str(formulation))
+    words = {"analysis": "over images", "synthesis": "over latents", "": "methods"}
+    return words.get(str(formulation), str(formulation))
 
 
 def _under(row: Mapping[str, Any]) -> str:

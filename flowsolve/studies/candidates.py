@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from .. import initialise, solvers, tasks
 from ..errors import ArgumentError
 from ..objectives import FORMULATIONS
+from ..restoration import AUTO
 
 #: Weight below the MAP weight that restores well over images with a prior trained on noisy ones.
 LESS = 0.3
@@ -49,6 +50,33 @@ class Candidate:
             "solver": self.solver,
             "init": self.init,
         }
+
+
+@dataclass(frozen=True)
+class MethodCandidate:
+    """A method, which decides all of that by itself.
+
+    Attributes
+    ----------
+    method : str
+        Its name.
+    """
+
+    method: str
+
+    @property
+    def label(self) -> str:
+        """Its name."""
+        return self.method
+
+    @property
+    def formulation(self) -> str:
+        """None: stages have their own."""
+        return ""
+
+    def options(self) -> dict[str, str]:
+        """Return the options of ``flowsolve solve`` that stand for it; `AUTO` needs none."""
+        return {} if self.method == AUTO else {"method": self.method}
 
 
 def usual_candidates(task: tasks.Task, sigma: float) -> list[Candidate]:

@@ -16,10 +16,13 @@ import torch
 from ..driver import make_run
 from ..errors import FlowsolveError
 from ..flows import FlowPrior
+from ..methods import MethodRun
 from ..objectives import FORMULATIONS, Objective
 from ..problem import InverseProblem, degrade
 from ..recording import RunRecord, open_run
 from ..recording.resume import resume
+from ..restoration import make_method_run
+from ..run import Run
 from ..solvers.base import make_solver
 from ..threads import use_threads
 from .cells import Cell
@@ -104,8 +107,8 @@ def run_cell(
     return Outcome(cell.id, time.perf_counter() - began, resumed)
 
 
-def make_objective(cell: Cell, inputs: Inputs, prior: FlowPrior) -> Objective:
-    """Return what a cell minimises.
+def make_problem(cell: Cell, inputs: Inputs, prior: FlowPrior) -> InverseProblem:
+    """Return the problem of a cell, where the prior computes.
 
     Image i is measured with the noise and, where masks are random, the mask of the i-th image of the study,
     whatever the batches are.
@@ -125,7 +128,45 @@ def make_objective(cell: Cell, inputs: Inputs, prior: FlowPrior) -> Objective:
     problem = InverseProblem(operator, y, sigma=cell.sigma, x_true=x)
     if len(cell.images) < len(x):
         problem = problem.select(range(cell.first, cell.first + len(cell.images)))
+    return problem
+
+
+def make_objective(cell: Cell, inputs: Inputs, prior: FlowPrior) -> Objective:
+    """Return what a cell of one solver minimises; parameters as for `make_problem`."""
+    problem = make_problem(cell, inputs, prior)
     return FORMULATIONS[cell.formulation](problem, prior, phi=cell.phi, lam=cell.lam)
+
+
+def make_cell_run(
+    cell: Cell, inputs: Inputs, prior: FlowPrior, limits: dict[str, Any], **recording: Any
+) -> Run | MethodRun:
+    """Return the run of a cell, not begun yet.
+
+    Parameters
+    ----------
+    cell : Cell
+        The cell.
+    inputs : Inputs
+        The study's images, masks and kernels.
+    prior : FlowPrior
+        The prior.
+    limits : dict
+        Its limits, for example ``cell.limits``.
+    **recording
+        ``record`` and options of `flowsolve.recording.RunWriter`.
+    """
+    if cell.method is not None:
+        kept = {name: limits.get(name) for name in ("max_iter", "max_seconds")}
+        problem = make_problem(cell, inputs, prior)
+        return make_method_run(problem, prior, cell.method, seed=cell.seed, **kept, **recording)
+    return make_run(
+        make_objective(cell, inputs, prior),
+        make_solver(cell.solver_name, **cell.solver_options),
+        cell.init,
+        **limits,
+        seed=cell.seed,
+        **recording,
+    )
 
 
 @contextmanager
@@ -153,12 +194,11 @@ def _bring_to_its_end(
         resume(record, prior=prior, callback=callback, abandoned=True)
         return
     arrays = read_inputs(inputs) if isinstance(inputs, Paths) else inputs
-    run = make_run(
-        make_objective(cell, arrays, prior),
-        make_solver(cell.solver_name, **cell.solver_options),
-        cell.init,
-        **cell.limits,
-        seed=cell.seed,
+    run = make_cell_run(
+        cell,
+        arrays,
+        prior,
+        cell.limits,
         record=record,
         force=True,
         snapshot_every=compute["snapshot_every"],
@@ -169,7 +209,7 @@ def _bring_to_its_end(
 
 
 def _state(record: Path) -> str:
-    """Return "absent", "begun" (there is a checkpoint to go on from) or "finished"."""
+    """Return "absent", "begun" (there is something to go on from) or "finished"."""
     if not record.exists():
         return "absent"
     try:
@@ -177,7 +217,8 @@ def _state(record: Path) -> str:
         _wait_for_silence(run)
         if run.status == "finished":
             return "finished"
-        return "absent" if run.checkpoint() is None else "begun"
+        # Between two stages a method has no checkpoint, and goes on all the same.
+        return "begun" if run.checkpoint() is not None or run.earlier.ended else "absent"
     except FlowsolveError:
         # Cut short or damaged beyond reading: there is nothing to go on from.
         return "absent"

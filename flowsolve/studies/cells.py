@@ -53,6 +53,9 @@ class Cell:
         Place of the first of them among the study's images.
     limits : dict
         Budget, as `flowsolve.solve` takes it.
+    method : str, optional
+        Name of the method that is run. Its stages have solvers and weights of their own: `solver` is then the
+        method's name, by which it is told from others, and formulation, phi, lam and start are empty.
     """
 
     id: str
@@ -74,15 +77,20 @@ class Cell:
     images: tuple[str, ...]
     first: int
     limits: dict[str, Any]
+    method: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the cell as JSON has it."""
-        return asdict(self) | {"images": list(self.images)}
+        described = asdict(self) | {"images": list(self.images)}
+        if self.method is None:
+            # So that cells have the ids that they had before there were methods.
+            del described["method"]
+        return described
 
     @classmethod
     def from_dict(cls, described: dict[str, Any]) -> Cell:
         """Return the cell that `to_dict` described; keys of later versions are left aside."""
-        known = {f.name: described[f.name] for f in fields(cls)}
+        known = {f.name: described[f.name] for f in fields(cls) if f.name in described}
         return cls(**known | {"images": tuple(described["images"])})
 
     def identified(self, data: dict[str, Any]) -> Cell:
@@ -96,7 +104,7 @@ class Cell:
         # What things are called is no part of what they are, but two names are two cells.
         text = json.dumps({**self.to_dict(), "id": None, "data": data}, sort_keys=True, default=str)
         digest = hashlib.sha256(text.encode()).hexdigest()
-        weight = "" if self.lam == "map" else f"lam{self.lam:g}"
+        weight = "" if self.lam in ("map", "") else f"lam{self.lam:g}"
         words = (
             self.task,
             f"{self.sigma:g}",
@@ -140,37 +148,25 @@ def candidates(study: Study, names: list[str]) -> Iterator[Candidate]:
     size = study.batch or len(names)
     batches = [(first, tuple(names[first : first + size])) for first in range(0, len(names), size)]
     for index, block in enumerate(study.cells):
-        limits = block.budget().over(study.budget).limits()
+        budget = block.budget().over(study.budget)
         for task, t in _numbered(block.task):
             table = study.tasks.get(task) or TaskTable(task=task)
-            for values in itertools.product(*_axes(block, table)):
-                (sigma, _), (formulation, _), (phi, _), *others = values
-                (lam, _), (prior, _), (solver, _), (start, _), (seed, _) = others
-                solver_table = study.solvers.get(solver) or SolverTable(solver=solver)
-                places = {
-                    axis: ("cells", index, axis, number)
-                    for axis, (_, number) in zip(AXES, values, strict=True)
-                }
+            for chosen in _choices(block, table):
+                values = {axis: value for axis, (value, _) in chosen.items()}
+                places = {axis: ("cells", index, axis, number) for axis, (_, number) in chosen.items()}
                 common = Cell(
                     id="",
                     task=task,
                     task_name=table.task,
-                    sigma=sigma,
+                    sigma=values["sigma"],
                     operator=table.options(),
                     measurement_seed=table.seed,
-                    prior=prior,
-                    formulation=formulation,
-                    phi=phi or FORMULATIONS[formulation].default_phi,
-                    lam=_weight(lam, sigma),
-                    solver=solver,
-                    solver_name=solver_table.solver,
-                    solver_options=solver_table.options(),
-                    start=start,
-                    init=_init(start, table.task, formulation),
-                    seed=seed,
+                    prior=values["prior"],
+                    seed=values["seed"],
                     images=(),
                     first=0,
-                    limits=limits,
+                    limits=budget.limits(of_method="method" in values),
+                    **(_of_method(values) if "method" in values else _of_solver(values, study, table)),
                 )
                 for first, batch in batches:
                     yield Candidate(
@@ -182,13 +178,46 @@ def candidates(study: Study, names: list[str]) -> Iterator[Candidate]:
 #: The keys of a table of cells besides its task, in the order in which they are gone through.
 AXES = ("sigma", "formulation", "phi", "lam", "prior", "solver", "start", "seed")
 
+#: Those that a method has.
+METHOD_AXES = ("sigma", "prior", "method", "seed")
 
-def _axes(block: Cells, table: TaskTable) -> list[list[tuple[Any, int]]]:
-    """Return the values of each of `AXES`, numbered."""
-    sigma = block.sigma or table.sigma or [tasks.registry.get(table.task).sigma]
+
+def _choices(block: Cells, table: TaskTable) -> Iterator[dict[str, tuple[Any, int]]]:
+    """Return what a table of cells combines: for each axis the value and its number, solvers first."""
     phis: list[str | None] = [None] if block.phi is None else block.phi
-    lists = (sigma, block.formulation, phis, block.lam, block.prior, block.solver, block.start, block.seed)
-    return [_numbered(values) for values in lists]
+    sigma = block.sigma or table.sigma or [tasks.registry.get(table.task).sigma]
+    own: dict[str, list[Any]] = {"sigma": sigma, "phi": phis}
+    for axes, asked in ((AXES, block.runs_solvers()), (METHOD_AXES, bool(block.method))):
+        lists = [_numbered(own.get(axis) or getattr(block, axis)) for axis in axes if asked]
+        for values in itertools.product(*lists) if asked else ():
+            yield dict(zip(axes, values, strict=True))
+
+
+def _of_solver(values: dict[str, Any], study: Study, table: TaskTable) -> dict[str, Any]:
+    """Return what is a cell's own that runs one solver."""
+    solver, formulation, start = values["solver"], values["formulation"], values["start"]
+    solver_table = study.solvers.get(solver) or SolverTable(solver=solver)
+    return {
+        "formulation": formulation,
+        "phi": values["phi"] or FORMULATIONS[formulation].default_phi,
+        "lam": _weight(values["lam"], values["sigma"]),
+        "solver": solver,
+        "solver_name": solver_table.solver,
+        "solver_options": solver_table.options(),
+        "start": start,
+        "init": _init(start, table.task, formulation),
+    }
+
+
+def _of_method(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what is a cell's own that runs a method."""
+    name = values["method"]
+    return named_as_method(name) | {"solver_name": "", "solver_options": {}, "init": "", "method": name}
+
+
+def named_as_method(name: str) -> dict[str, Any]:
+    """Return what tables have for a run of a method where they name solver, start and objective."""
+    return {"formulation": "", "phi": "", "lam": "", "solver": name, "start": ""}
 
 
 def _numbered(values: list[Any]) -> list[tuple[Any, int]]:

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 
 from .. import tasks
-from ..errors import FlowsolveError
+from ..errors import ArgumentError, FlowsolveError
 from ..flows import FlowPrior, Glow, GlowConfig
 from ..initialise import Start, make_start
+from ..methods import plan_method
 from ..objectives import FORMULATIONS, Objective
 from ..operators import LinearOperator
 from ..problem import InverseProblem, degrade
@@ -65,7 +66,8 @@ class Compatibility:
 
     def refusal(self, cell: Cell) -> Refusal | None:
         """Return why a cell cannot run, or None where it can."""
-        for part in (self._operator, self._objective, self._start, self._solver):
+        of_solver = (self._operator, self._objective, self._start, self._solver)
+        for part in of_solver if cell.method is None else (self._operator, self._method):
             why = part(cell)[1]
             if why is not None:
                 return why
@@ -73,10 +75,19 @@ class Compatibility:
 
     def uses_seed(self, cell: Cell, other: int) -> bool:
         """Return whether the start of a cell is another one with another seed."""
-        mine, theirs = (self._start(c)[0] for c in (cell, _with_seed(cell, other)))
-        if mine is None or theirs is None:
+        if self.refusal(cell) is not None:
             return True
-        return not all(_equal(getattr(mine, part), getattr(theirs, part)) for part in ("x", "z"))
+        mine, theirs = (self._starts(c) for c in (cell, _with_seed(cell, other)))
+        return not all(
+            _equal(getattr(a, part), getattr(b, part))
+            for a, b in zip(mine, theirs, strict=True)
+            for part in ("x", "z")
+        )
+
+    def _starts(self, cell: Cell) -> list[Start]:
+        """Return the named starts of a cell that can run: one, or those of a method's stages."""
+        made: Any = (self._start if cell.method is None else self._method)(cell)[0]
+        return made if isinstance(made, list) else [made]
 
     def _operator(self, cell: Cell) -> Made:
         def make() -> LinearOperator:
@@ -117,6 +128,25 @@ class Compatibility:
 
         key = ("solver", cell.task, cell.sigma, cell.formulation, cell.phi, cell.lam, cell.solver)
         return self._once(key, "solver", f"solver {cell.solver!r} for {_about(cell)}", make)
+
+    def _method(self, cell: Cell) -> Made:
+        def make() -> list[Start]:
+            if cell.limits["max_evaluations"] is not None:
+                given = f"{cell.limits['max_evaluations']} for a method"
+                raise ArgumentError("max_evaluations", given, "max_iter or max_seconds")
+            if cell.limits["max_iter"] == 0:
+                raise ArgumentError("max_iter", "0 for a method", "an integer >= 1")
+            assert cell.method is not None
+            problem = self._problem(cell)
+            prior = self._prior.at_size(*problem.operator.dim_shape[1:])
+            stages = plan_method(cell.method, problem, prior).stages
+            for stage in stages:
+                stage.objective(problem, prior, lambda name: prior)
+            return [s.start(problem, prior, cell.seed) for s in stages if not s.continues]
+
+        key = ("method", cell.task, cell.sigma, cell.method, cell.seed, str(cell.limits))
+        what = f"method {cell.method!r} for {_about(cell, objective=False)}"
+        return self._once(key, "method", what, make)
 
     def _once(self, key: Any, axis: str, what: str, make: Callable[[], Any]) -> Made:
         if key not in self._made:

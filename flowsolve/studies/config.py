@@ -25,17 +25,19 @@ from .. import initialise, tasks
 from ..errors import ArgumentError, FlowsolveError
 from ..flows.raw import PREFIX as RAW
 from ..flows.zoo import PRIORS
+from ..methods import registry as method_registry
 from ..objectives import FORMULATIONS, Analysis
 from ..registry import Registry
 from ..solvers.base import make_solver
 from ..solvers.base import registry as solver_registry
-
-#: Iterations of a cell where nothing limits it.
-ITERATIONS = 400
+from ..stopping import ITERATIONS
 
 #: Starts that stand for another one, depending on the task: its usual start of the formulation, and the
 #: classical restoration it starts from over images.
 USUAL, CLASSICAL = "usual", "classical"
+
+#: Keys of a table of cells that only a run of one solver has.
+SOLVER_AXES = ("formulation", "phi", "lam", "solver", "start")
 
 #: What files of weights end in.
 WEIGHTS = ".safetensors"
@@ -94,6 +96,10 @@ def _prior(name: str) -> str:
         except ValueError as error:
             raise ValueError(f"{error}; or a {WEIGHTS} file") from None
     return name
+
+
+def _method(name: str) -> str:
+    return _known(name, method_registry, "method")
 
 
 def _lam(value: Any) -> float | str:
@@ -169,9 +175,11 @@ class Budget(Table):
         """Return this budget, with `other`'s limits where it says nothing."""
         return Budget(**(other.model_dump(exclude_none=True) | self.model_dump(exclude_none=True)))
 
-    def limits(self) -> dict[str, Any]:
-        """Return the limits as `flowsolve.solve` takes them."""
+    def limits(self, *, of_method: bool = False) -> dict[str, Any]:
+        """Return the limits as `flowsolve.solve` takes them; a method has its own, which they shorten."""
         said = self.model_dump()
+        if of_method:
+            return said | {"rtol": None}
         if all(said[name] is None for name in ("max_iter", "max_evaluations", "max_seconds")):
             said["max_iter"] = ITERATIONS
         rtol = 1e-7 if said["rtol"] is None else said["rtol"]
@@ -273,6 +281,9 @@ class Cells(Budget):
     ----------
     task, solver : list of str
         Names, or tables of the file.
+    method : list of str
+        Names of methods, which are run beside the solvers; a table that has methods and no key of
+        `SOLVER_AXES` runs no solver.
     prior, formulation, start : list of str
         Names; a prior may be a file of weights.
     phi, lam : list, optional
@@ -286,6 +297,7 @@ class Cells(Budget):
     """
 
     task: _names(_reference("tasks", tasks.registry))  # type: ignore[valid-type]
+    method: _names(AfterValidator(_method)) = []  # type: ignore[valid-type]
     solver: _names(_reference("solvers", solver_registry)) = ["lbfgs"]  # type: ignore[valid-type]
     prior: _names(AfterValidator(_prior)) = ["faces64"]  # type: ignore[valid-type]
     formulation: _names(_choice(*FORMULATIONS)) = ["analysis"]  # type: ignore[valid-type]
@@ -294,6 +306,10 @@ class Cells(Budget):
     start: _names(AfterValidator(_start)) = [USUAL]  # type: ignore[valid-type]
     sigma: Levels | None = None
     seed: Seeds = [0]
+
+    def runs_solvers(self) -> bool:
+        """Return whether the table asks for runs of one solver."""
+        return not self.method or bool(self.model_fields_set & set(SOLVER_AXES))
 
     def budget(self) -> Budget:
         """Return the limits that the table sets itself."""

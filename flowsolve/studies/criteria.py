@@ -18,6 +18,7 @@ import torch
 from ..baselines import harmonic_fill
 from ..errors import ArgumentError, UnsupportedError
 from ..fidelities import Fidelity, HeldOutLeastSquares
+from ..metrics import psnr
 from ..operators import Identity, LinearOperator, Mask
 from ..problem import InverseProblem
 from ..run import Run
@@ -64,6 +65,10 @@ class Criterion(ABC):
         """Return iterations (K,) and the mean score over images of the best iterates up to each, (K,)."""
 
     @abstractmethod
+    def of_images(self, x: torch.Tensor) -> float:
+        """Return the mean score of restored images (N, C, H, W), NaN where it is no matter of images."""
+
+    @abstractmethod
     def explain(self) -> str:
         """Return a sentence on what ranks and why."""
 
@@ -105,6 +110,10 @@ class ByPsnr(_Traced):
 
     name, column, unit, sign = "psnr", "psnr", " dB", 1.0
 
+    def of_images(self, x: torch.Tensor) -> float:
+        """Return the mean PSNR."""
+        return float(psnr(x, self.problem.x_true).mean())
+
     def explain(self) -> str:
         """Return a sentence on what ranks and why."""
         return (
@@ -117,6 +126,10 @@ class ByObjective(_Traced):
     """F itself: only for combinations that minimise one function."""
 
     name, column, digits, kind = "objective", "value", 6, "g"
+
+    def of_images(self, x: torch.Tensor) -> float:
+        """Return NaN: what has other objectives cannot be ranked by F."""
+        return float("nan")
 
     def explain(self) -> str:
         """Return a sentence on what ranks and why."""
@@ -141,12 +154,20 @@ class ByHeldOut(_Traced):
         fidelity = HeldOutLeastSquares(FRACTION, seed=seed)
         hidden = fidelity.held_out(problem.y.shape[1:])
         self.fidelity = fidelity
-        self._count = float(np.broadcast_to(hidden, problem.y.shape[1:]).sum())
+        whole = np.broadcast_to(hidden, problem.y.shape[1:])
+        self._hidden = torch.as_tensor(whole.copy()).to(problem.y.device)
+        self._count = float(whole.sum())
         self.seen = _without(problem, hidden)
 
     def transform(self, column: np.ndarray) -> np.ndarray:
         """Return root-mean-square errors from half the sums of squares."""
         return np.sqrt(2 * column / self._count)
+
+    def of_images(self, x: torch.Tensor) -> float:
+        """Return the root-mean-square error of the prediction, the mean over images."""
+        y = self.problem.y
+        error = (self.problem.operator.apply(x.to(y)) - y).double() * self._hidden
+        return float((error.flatten(1).square().sum(1) / self._count).sqrt().mean())
 
     def explain(self) -> str:
         """Return a sentence on what ranks and why."""
@@ -181,9 +202,9 @@ class ByHeldOutPixels(Criterion):
         points = self._points.setdefault(run, {})
         with torch.no_grad():
             if not points:
-                points[0] = self._score(run.objective.image(_first(run)))
+                points[0] = self.of_images(run.objective.image(_first(run)))
             if run.iteration not in points:
-                points[run.iteration] = self._score(run.objective.image(run.best_u))
+                points[run.iteration] = self.of_images(run.objective.image(run.best_u))
         return np.array(list(points)), np.array(list(points.values()))
 
     def explain(self) -> str:
@@ -194,7 +215,8 @@ class ByHeldOutPixels(Criterion):
             _HELD_OUT + " Around a large hole this tells little of who fills it best: try clean images too."
         )
 
-    def _score(self, x: torch.Tensor) -> float:
+    def of_images(self, x: torch.Tensor) -> float:
+        """Return the root-mean-square error of the prediction, the mean over images."""
         error = (self._original.operator.apply(x.to(self._original.y)) - self._original.y).double()
         hidden = self._hidden
         squares = (error.square() * hidden).flatten(1).sum(1) / hidden.flatten(1).sum(1).clamp(min=1)

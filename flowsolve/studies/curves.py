@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError
+from ..recording.earlier import values_of_last_stage
 from ..report.compare import AXES, cost_of
 from .index import OBJECTIVE, Index
 
@@ -26,7 +27,7 @@ class Curve:
         The image's row of the table.
     value, psnr : numpy.ndarray, shape (K,)
         Lowest F and highest PSNR (dB) up to each iteration, the start first; PSNR is NaN where the truth is
-        not known.
+        not known. Of a method F is that of the last stage, and before it the one at which it starts.
     cost : dict of str to numpy.ndarray, shape (K,)
         Cost up to each iteration, on each axis of `flowsolve.report.compare.AXES`.
     """
@@ -59,7 +60,8 @@ def read_curves(index: Index) -> list[Curve]:
         if not trace or not len(trace["value"]):
             continue
         costs = {axis: cost_of(record, axis) for axis in AXES}
-        value = np.fmin.accumulate(trace["value"])
+        value = values_of_last_stage(trace)
+        value = np.fmin.accumulate(np.where(np.isnan(value), value[_first_row(value)], value))
         psnr = np.fmax.accumulate(trace["psnr"]) if "psnr" in trace else np.full(value.shape, np.nan)
         for i, row in enumerate(rows[entry.id]):
             # What comes after the image has ended only repeats its last values.
@@ -67,6 +69,11 @@ def read_curves(index: Index) -> list[Curve]:
             own = {axis: cost[:stop, i].copy() for axis, cost in costs.items()}
             curves.append(Curve(row, value[:stop, i].copy(), psnr[:stop, i].copy(), own))
     return curves
+
+
+def _first_row(value: np.ndarray) -> int:
+    """Return the first row that has values: where the last stage starts."""
+    return int(np.isfinite(value).any(axis=1).argmax())
 
 
 def label(row: dict[str, Any], columns: Sequence[str]) -> str:
@@ -77,4 +84,5 @@ def label(row: dict[str, Any], columns: Sequence[str]) -> str:
         if name not in row:
             raise ArgumentError("methods", repr(name), "names of columns of the table: " + ", ".join(row))
     words = {"start": "from {}", "lam_given": "lam={}", "lam": "lam={:g}", "seed": "seed {}"}
-    return " ".join(words.get(name, "{}").format(row[name]) for name in columns)
+    # A method has no start and no weight of its own.
+    return " ".join(words.get(name, "{}").format(row[name]) for name in columns if row[name] != "")

@@ -12,10 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..driver import make_run
+import numpy as np
+
 from ..errors import FlowsolveError
-from ..solvers.base import make_solver
-from .cell import computing_with, make_objective
+from ..methods import Method, MethodRun, plan_method
+from ..recording.earlier import STAGE
+from .cell import computing_with, make_cell_run
 from .cells import Cell
 from .inputs import kept_prior
 from .planning import Plan
@@ -32,15 +34,18 @@ class Probe:
     ----------
     start, iteration, evaluation : float
         Seconds until the first iteration, of an iteration, and for each evaluation.
+    iterations : float
+        Iterations that it has at most, whatever its limits.
     """
 
     start: float
     iteration: float
     evaluation: float
+    iterations: float = math.inf
 
     def seconds(self, limits: dict[str, Any]) -> float:
         """Return the longest that a cell with these limits takes."""
-        bounds = [math.inf]
+        bounds = [self.iterations * self.iteration]
         for limit, each in (
             ("max_iter", self.iteration),
             ("max_evaluations", self.evaluation),
@@ -103,20 +108,35 @@ def estimate(
 
 
 def _kind(cell: Cell) -> tuple[Any, ...]:
-    return (cell.prior, cell.formulation, cell.phi, cell.solver, len(cell.images))
+    # What a method does depends on the problem and on how far it is shortened.
+    of_method = cell.method and (cell.task, cell.sigma, str(cell.limits))
+    return (cell.prior, cell.formulation, cell.phi, cell.solver, len(cell.images), of_method)
 
 
 def _probe(plan: Plan, cell: Cell, seconds: float) -> Probe:
     began = time.perf_counter()
     prior = kept_prior(plan.priors[cell.prior], plan.compute["device"], plan.compute["dtype"])
-    objective = make_objective(cell, plan.inputs, prior)
     limits: dict[str, Any] = {"max_iter": ITERATIONS, "max_seconds": seconds, "rtol": None}
-    solver = make_solver(cell.solver_name, **cell.solver_options)
-    run = make_run(objective, solver, cell.init, seed=cell.seed, **limits)
+    run = make_cell_run(cell, plan.inputs, prior, limits)
     ready = time.perf_counter() - began
     trace = run.complete().trace
+    if cell.method is not None:
+        assert isinstance(run, MethodRun)
+        whole = plan_method(cell.method, run.problem, prior).shortened(cell.limits["max_iter"])
+        return _probe_of_stages(ready, trace, whole)
     spent, evaluations = trace["seconds"].max(1), trace["evaluations"].max(1)
     rows = len(spent) - 1
     iteration = max(spent[-1] - spent[0], 1e-6) / max(1, rows)
     evaluation = iteration * max(1, rows) / max(1, evaluations[-1] - evaluations[0])
     return Probe(ready + float(spent[0]), float(iteration), float(evaluation))
+
+
+def _probe_of_stages(ready: float, trace: dict[str, np.ndarray], method: Method) -> Probe:
+    """Return what a method costs, whose stages cost unlike amounts; `trace` is that of a short run of it."""
+    spent, stage = trace["seconds"].max(1), trace[STAGE][:, 0]
+    total = 0.0
+    for k, planned in enumerate(method.stages):
+        own = spent[stage == k]
+        total += planned.max_iter * float(own[-1] - own[0]) / max(1, len(own) - 1) if len(own) else 0.0
+    iteration = max(total, 1e-6) / max(1, method.max_iter)
+    return Probe(ready + float(spent[0]), iteration, math.inf, method.max_iter)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MEASUREMENT = ("task", "operator", "sigma", "image", "measurement")
 
 #: What the value of F depends on besides: rows that agree in this minimise the same function.
-OBJECTIVE = (*MEASUREMENT, "prior", "formulation", "phi", "lam")
+OBJECTIVE = (*MEASUREMENT, "prior", "method", "formulation", "phi", "lam")
 
 
 @dataclass(frozen=True)

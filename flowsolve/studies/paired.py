@@ -31,7 +31,7 @@ MORE_IS_BETTER = ("psnr", "psnr_final", "psnr_peak")
 
 #: What the images of one family of tests have in common: more columns where F is compared.
 FAMILY = ("task", "operator", "sigma", "prior")
-FAMILY_OF_OBJECTIVE = (*FAMILY, "formulation", "phi", "lam_given")
+FAMILY_OF_OBJECTIVE = (*FAMILY, "method", "formulation", "phi", "lam_given")
 
 
 def paired_tests(

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..files import read_text
 from ..solvers import make_solver, registry
+from .cells import named_as_method
 
 #: Operators of the named tasks, as their configurations are called.
 TASKS = {"identity": "denoise", "blur": "deblur", "downsample": "super-resolution"}
@@ -30,13 +31,13 @@ def parameters_of_record(path: Path, config: dict[str, Any]) -> dict[str, Any]:
     -------
     dict
         ``id``, ``task``, ``sigma``, ``operator``, ``prior``, ``formulation``, ``phi``, ``lam``, ``solver``,
-        ``solver_name``, ``solver_options``, ``start``, ``seed`` and ``images``.
+        ``solver_name``, ``solver_options``, ``start``, ``seed`` and ``images``; of a method also ``method``.
     """
     summary = _summary(path)
     operator, objective, solver = config["operator"], config["objective"], config["solver"]
     names = [str(image["name"]) for image in summary.get("images", [])]
     n = config["n_images"]
-    return {
+    found = {
         "id": path.parent.name if path.name == "run.h5" else path.stem,
         "task": summary.get("task") or task_of(operator),
         "sigma": config["noise"]["sigma"],
@@ -52,6 +53,11 @@ def parameters_of_record(path: Path, config: dict[str, Any]) -> dict[str, Any]:
         "seed": config["initialiser"]["seed"],
         "images": names if len(names) == n else [str(i) for i in range(n)],
     }
+    method = config.get("method")
+    if method is None:
+        return found
+    own = {"method": method["name"], "prior": method["prior"]["name"]}
+    return found | named_as_method(method["name"]) | own | {"solver_name": "", "solver_options": {}}
 
 
 def task_of(operator: dict[str, Any]) -> str:

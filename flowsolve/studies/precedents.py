@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import methods
 from ..errors import ArgumentError
 from ..solvers import make_solver, registry
 from ..words import number
 from .advise import stopping_iteration
-from .candidates import Candidate
+from .candidates import Candidate, MethodCandidate
 from .extras import require
 from .index import Index, RunEntry
 from .paired import paired_tests
@@ -35,10 +36,10 @@ class Precedent:
 
     Attributes
     ----------
-    chosen : Candidate
-        The combination.
-    max_iter : int
-        Iterations to give it.
+    chosen : Candidate or MethodCandidate
+        The combination, or a method.
+    max_iter : int or None
+        Iterations to give it; None for a method, which stops by itself.
     sigma : float
         Noise level of the runs, the nearest there was to the one asked for.
     ranking : pandas.DataFrame
@@ -48,8 +49,8 @@ class Precedent:
         The choice in words.
     """
 
-    chosen: Candidate
-    max_iter: int
+    chosen: Candidate | MethodCandidate
+    max_iter: int | None
     sigma: float
     ranking: pandas.DataFrame
     paragraph: str
@@ -109,7 +110,7 @@ def advise_from(
     rows = table[_names(table) == best]
     chosen = _candidate(entries[rows.iloc[0]["run"]])
     ranking.loc[able.index[0], "verdict"] = "chosen"
-    max_iter = _iterations(rows, entries)
+    max_iter = None if isinstance(chosen, MethodCandidate) else _iterations(rows, entries)
     paragraph = _explain(task, nearest, sigma, table, ranking, able.index[0], max_iter)
     return Precedent(chosen, max_iter, nearest, ranking, paragraph)
 
@@ -138,7 +139,8 @@ def _matching(index: Index, task: str, prior: str | None, operator: Mapping[str,
 
 def _names(table: pandas.DataFrame) -> pandas.Series:
     words = [
-        f"{row['formulation']} {row['phi']}, lam {row['lam_given']}, {row['solver']} from {row['start']}"
+        row["method"]
+        or f"{row['formulation']} {row['phi']}, lam {row['lam_given']}, {row['solver']} from {row['start']}"
         for row in table.to_dict("records")
     ]
     pandas = require("pandas")
@@ -180,6 +182,8 @@ def _ranking(table: pandas.DataFrame, entries: Mapping[str, RunEntry]) -> pandas
 def _plain(entry: RunEntry) -> bool:
     """Return whether the command line can name all of the run."""
     parameters = entry.parameters
+    if parameters.get("method"):
+        return parameters["method"] in methods.registry
     name, options = parameters["solver_name"], parameters["solver_options"] or {}
     if name not in registry or parameters.get("init", parameters["start"]).startswith("multistart:"):
         return False
@@ -188,8 +192,10 @@ def _plain(entry: RunEntry) -> bool:
     return single and all(usual.get(key, ...) == value for key, value in options.items())
 
 
-def _candidate(entry: RunEntry) -> Candidate:
+def _candidate(entry: RunEntry) -> Candidate | MethodCandidate:
     parameters = entry.parameters
+    if parameters.get("method"):
+        return MethodCandidate(str(parameters["method"]))
     lam = parameters["lam"]
     return Candidate(
         formulation=str(parameters["formulation"]),
@@ -216,7 +222,7 @@ def _explain(
     table: pandas.DataFrame,
     ranking: pandas.DataFrame,
     place: int,
-    max_iter: int,
+    max_iter: int | None,
 ) -> str:
     """Return the choice in words."""
     first = ranking.loc[place]
@@ -245,5 +251,6 @@ def _explain(
         )
         if too_few(int(ranking["images"].min()), len(others), LEVEL):
             words.append("So few images could not show any difference.")
-    words.append(f"{max_iter} iterations take it past its best, or give it room where it was not reached.")
+    if max_iter is not None:
+        words.append(f"In the mean over images it was best after {max_iter} iterations.")
     return " ".join(words)

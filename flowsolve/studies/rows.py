@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import RecordError
+from ..metrics import psnr as psnr_of
 from ..recording import RunRecord
+from ..recording.earlier import values_of_last_stage
 from ..report.compare import FLOW_PASSES as PASSES
 from .parameters import operator_label
 
@@ -16,8 +18,10 @@ from .parameters import operator_label
 #: ``z_norm`` are those of the best iterate, which has the lowest F unless the run watched held-out data;
 #: ``psnr_peak`` is the highest along the run. ``lam`` is the weight as a number, one for each image, NaN with
 #: a hard constraint; ``lam_given`` is what was asked for. ``measurement`` stands for the measured data: equal
-#: data, equal text. Counts and seconds are those of the whole run; ``passes`` are those through the
-#: network either way and products with their Jacobians, the axis ``flow`` of ``flowsolve compare``.
+#: data, equal text. A run of a method has its name as ``method`` and ``solver``; its F is that of its last
+#: stage, and what only a run of one solver has is empty or NaN. Counts and seconds are those of the whole
+#: run; ``passes`` are those through the network either way and products with their Jacobians, the axis
+#: ``flow`` of ``flowsolve compare``.
 COLUMNS = {
     "run": "object",
     "image": "object",
@@ -25,6 +29,7 @@ COLUMNS = {
     "operator": "object",
     "sigma": "float64",
     "prior": "object",
+    "method": "object",
     "formulation": "object",
     "phi": "object",
     "lam": "float64",
@@ -80,23 +85,21 @@ def table_rows(run: str, parameters: dict[str, Any], record: RunRecord) -> list[
     if len(parameters["images"]) != n:
         raise RecordError(f"record: {record.path} has {n} images; the plan says {len(parameters['images'])}")
     stored = _stored(record, n)
-    numbers = _of_trace(record.trace, stored["best_iteration"], n)
-    objective = record.config["objective"]
-    lam = np.broadcast_to(np.asarray(objective["lam_value"], dtype=np.float64), n)
+    numbers = _with_fallbacks(_of_trace(record.trace, stored["best_iteration"], n), stored)
     common = {
         "run": run,
         "task": str(parameters["task"]),
         "operator": operator_label(parameters.get("operator") or {}),
         "sigma": float(record.config["noise"]["sigma"]),
         "prior": str(parameters["prior"]),
-        "formulation": str(objective["formulation"]),
-        "phi": str(objective["phi"]),
-        "lam_given": "for each image" if isinstance(objective["lam"], list) else str(parameters["lam"]),
+        "method": str(parameters.get("method") or ""),
         "solver": str(parameters["solver"]),
         "start": str(parameters["start"]),
         "seed": int(parameters["seed"]),
         "run_status": record.status,
+        **_objective(parameters, record),
     }
+    lam = _weights(record, n)
     rows = []
     for i, name in enumerate(parameters["images"]):
         row = {**common, "image": str(name), "position": i, "lam": lam[i]}
@@ -104,6 +107,35 @@ def table_rows(run: str, parameters: dict[str, Any], record: RunRecord) -> list[
         row["z_norm"], row["measurement"] = stored["z_norm"][i], stored["measurement"][i]
         rows.append({**row, **{column: values[i] for column, values in numbers.items()}})
     return rows
+
+
+def _objective(parameters: dict[str, Any], record: RunRecord) -> dict[str, str]:
+    """Return the columns of the objective; those of a method have one in each stage, and so none here."""
+    objective = record.config["objective"]
+    if record.method is not None:
+        return dict.fromkeys(("formulation", "phi", "lam_given"), "")
+    given = "for each image" if isinstance(objective["lam"], list) else str(parameters["lam"])
+    return {
+        "formulation": str(objective["formulation"]),
+        "phi": str(objective["phi"]),
+        "lam_given": given,
+    }
+
+
+def _weights(record: RunRecord, n: int) -> np.ndarray:
+    lam = None if record.method is not None else record.config["objective"]["lam_value"]
+    return np.broadcast_to(np.asarray(lam, dtype=np.float64), n)
+
+
+def _with_fallbacks(numbers: dict[str, np.ndarray], stored: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Return the columns with those of images that are the classical start, which no trace has."""
+    fallback = stored["fallback"]
+    if not fallback.any():
+        return numbers
+    kept = {"value": stored["value"], "psnr": stored["psnr"]}
+    unknown = np.full(len(fallback), np.nan)
+    kept |= dict.fromkeys(("data_fidelity", "prior_value"), unknown)
+    return numbers | {name: np.where(fallback, column, numbers[name]) for name, column in kept.items()}
 
 
 def _of_trace(trace: dict[str, np.ndarray], best: np.ndarray, n: int) -> dict[str, np.ndarray]:
@@ -114,7 +146,8 @@ def _of_trace(trace: dict[str, np.ndarray], best: np.ndarray, n: int) -> dict[st
         columns = dict.fromkeys((*floats, "data_fidelity", "prior_value", "seconds"), unknown)
         return columns | dict.fromkeys(("iterations", "passes", *_COUNTS), none)
     images = np.arange(n)
-    value = np.where(np.isnan(trace["value"]), np.inf, trace["value"])
+    value = values_of_last_stage(trace)
+    value = np.where(np.isnan(value), np.inf, value)
     # Of a run without best iterates yet, the lowest F so far.
     row = np.where(best >= 0, np.searchsorted(trace["iteration"], best), value.argmin(0))
     row = np.minimum(row, len(value) - 1)
@@ -139,6 +172,11 @@ def _of_trace(trace: dict[str, np.ndarray], best: np.ndarray, n: int) -> dict[st
 
 def _stored(record: RunRecord, n: int) -> dict[str, Any]:
     """Return what stands outside the trace: best iterations, statuses, ‖z‖ and the measurements' digests."""
+    fallback = np.array(record.outcome.get("fallback") or [False] * n)
+    value, psnr = np.full(n, np.nan), np.full(n, np.nan)
+    if fallback.any():
+        kept, truth = record.best, record.problem.get("x_true")
+        value, psnr = kept["value"], psnr if truth is None else psnr_of(kept["x"], truth)
     with record.open() as file:
         y = file["problem/y"][()]
         # Latents of a run that goes on are not there yet: no need to read the room kept for them.
@@ -149,4 +187,12 @@ def _stored(record: RunRecord, n: int) -> dict[str, Any]:
             norms = np.sqrt(np.einsum("ij,ij->i", z, z))
         status = [s.decode() for s in file["final/status"][()]]
     digests = [hashlib.blake2b(np.ascontiguousarray(row).tobytes(), digest_size=6).hexdigest() for row in y]
-    return {"best_iteration": best, "z_norm": norms, "status": status, "measurement": digests}
+    return {
+        "best_iteration": best,
+        "z_norm": norms,
+        "status": status,
+        "measurement": digests,
+        "fallback": fallback,
+        "value": value,
+        "psnr": psnr,
+    }

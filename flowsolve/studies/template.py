@@ -66,4 +66,9 @@ solver = "lbfgs"
 prior = "faces64-additive"
 start = "zeros"
 max_iter = 400
+
+[[cells]]
+task = "deblur-5"
+method = "auto"                    # names of `flowsolve list methods`: a method has stages of its own and
+                                   # stops by itself; solvers run beside it where their keys are given
 """

@@ -101,8 +101,12 @@ def test_photographs_are_chosen_on_and_measured(monkeypatch):
         chosen.lam_factor,
         chosen.iterations,
     ]
-    methods = natural.measure(task, [x], prior, chosen, None)
-    assert set(methods) == {"total-variation", "back-projection", "flow (natural)"}
+    methods = natural.measure(task, [x[:1]], prior, chosen, None, 2)
+    assert set(methods) == {"total-variation", "back-projection", "auto", "flow (natural)"}
+    few = natural.measure(task, [x[:1]], prior, chosen.tv_weight, None, 2)
+    assert set(few) == set(methods) - {"flow (natural)"} and few["auto"]["psnr"] == methods["auto"]["psnr"]
+    text = natural.report({"sr2-0.01": {"chosen": {"tv_weight": 0.1}, "methods": few, "by": "me"}})
+    assert few["auto"]["reason"] in text
     assert "SR×2" in natural.report({"sr2-0.01": {"chosen": vars(chosen), "methods": methods, "by": "me"}})
 
 

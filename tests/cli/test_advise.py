@@ -1,5 +1,6 @@
 import json
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ from PIL import Image
 from study_records import make_cell, make_study
 
 from flowsolve.cli import advising, main
+from flowsolve.cli.pipeline import Request
 from flowsolve.studies.advise import advise as find_advice
+from flowsolve.studies.candidates import Candidate, MethodCandidate
 
 
 @pytest.fixture
@@ -75,8 +78,19 @@ def test_json_is_one_object_with_all_that_was_tried(advise):
     code, out, _ = advise("--lam", "0.3map", "--sigma", 0.05, "--sample", 2, "--json")
     said = json.loads(out)
     assert code == 0 and said["images"] == 2 and said["chosen"]["lam"] == "0.000375"
-    assert len(said["tried"]) == 2 and said["tried"][0]["verdict"] == "chosen"
-    assert said["tried"][0]["score"] >= said["tried"][1]["score"]
+    # Two combinations, and the method that runs where nothing is asked for.
+    combinations = [t for t in said["tried"] if "method" not in t]
+    assert len(said["tried"]) == 3 and said["tried"][0]["verdict"] == "chosen"
+    assert combinations[0]["score"] >= combinations[1]["score"]
+
+
+def test_the_command_of_auto_has_no_options_of_solvers(tmp_path):
+    request = Request(images=(Path("a.png"),), task="deblur", out=tmp_path / "out", sigma=0.01)
+    line = advising.command(request, MethodCandidate("auto"), None)
+    assert line == f"flowsolve solve a.png --task deblur --out {tmp_path / 'out'} --sigma 0.01"
+    assert "--method asim-2020" in advising.command(request, MethodCandidate("asim-2020"), None)
+    chosen = Candidate("analysis", "nll", "map", "lbfgs", "tikhonov")
+    assert advising.command(request, chosen, 17).endswith("--max-iter 17")
 
 
 def test_from_studies_without_running(advise, tiny_prior, tmp_path, capsys):

@@ -33,7 +33,9 @@ def test_a_forged_summary_removes_nothing_outside(tmp_path):
         path.write_text("keep")
     files = ["../outside.png", str(outside), "notes.txt", "restored/../../outside.png", 3]
     (tmp_path / "out" / "summary.json").write_text(json.dumps({"files": files}))
-    OutputFolder(tmp_path / "out").begin()
+    folder = OutputFolder(tmp_path / "out")
+    folder.prepare()
+    folder.remove_old()
     assert outside.exists() and inside.exists()
 
 
@@ -46,11 +48,13 @@ def test_what_is_no_regular_file_is_refused_before_anything_is_done(tmp_path, na
 
 def test_links_and_pipes_among_the_files_of_an_earlier_run_stay(tmp_path):
     folder = OutputFolder(tmp_path)
-    folder.begin()
+    folder.prepare()
+    folder.remove_old()
     (tmp_path / "elsewhere.h5").write_text("keep")
     folder.record.symlink_to("elsewhere.h5")
     os.mkfifo(folder.image("a"))
     folder.image("b").write_text("old")
     folder.write_summary({}, [folder.record, folder.image("a"), folder.image("b")])
-    folder.begin()
+    folder.prepare()
+    folder.remove_old()
     assert folder.record.is_symlink() and folder.image("a").is_fifo() and not folder.image("b").exists()

@@ -5,7 +5,7 @@ from flowsolve.cli import main
 
 
 def test_a_repeated_run_is_identical_and_recorded(solve, tmp_path, capsys):
-    assert solve("--out", tmp_path, "--sigma", 0.05)[0] == 0
+    assert solve("--out", tmp_path, "--sigma", 0.05, "--solver", "lbfgs")[0] == 0
     assert main(["rerun", str(tmp_path / "run.h5"), "--out", str(tmp_path / "again.h5")]) == 0
     assert "identical: 3 iterations agree bit by bit" in capsys.readouterr().out
     assert fs.open_run(tmp_path / "again.h5").status == "finished"

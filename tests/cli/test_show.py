@@ -2,7 +2,7 @@ from flowsolve.cli import main
 
 
 def test_shows_settings_and_outcome(solve, tmp_path, capsys):
-    assert solve("--out", tmp_path, "--sigma", 0.05)[0] == 0
+    assert solve("--out", tmp_path, "--sigma", 0.05, "--solver", "lbfgs")[0] == 0
     assert main(["show", str(tmp_path / "run.h5")]) == 0
     out = capsys.readouterr().out
     for word in ("finished", "harmonic", "lbfgs", "sigma 0.05", "tiny", "max_iter", "mean", "analysis"):

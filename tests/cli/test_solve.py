@@ -15,6 +15,8 @@ from flowsolve.cli import main
 KEYS = [
     "task",
     "sigma",
+    "sigma_estimated",
+    "method",
     "formulation",
     "phi",
     "lam",
@@ -31,6 +33,7 @@ KEYS = [
     "iterations_mean",
     "seconds",
     "status",
+    "notes",
     "record",
 ]
 
@@ -40,7 +43,8 @@ def test_a_run_leaves_record_images_figure_and_summary(solve, tmp_path):
     assert code == 0, err
     assert "harmonic" in out and "PSNR" in out
     record = fs.open_run(tmp_path / "run" / "run.h5")
-    assert record.status == "finished" and record.config["initialiser"]["name"] == "harmonic"
+    assert record.status == "finished" and record.method["name"] == "auto"
+    assert set(record.baselines) == {"harmonic", "total-variation"} and record.outcome["fallback"] is not None
     restored = sorted((tmp_path / "run" / "restored").iterdir())
     assert [p.name for p in restored] == ["photo0.png", "photo1.png", "photo2.png"]
     assert Image.open(restored[0]).size == (8, 8)

@@ -6,7 +6,7 @@ from flowsolve.cli.watch import curve
 
 
 def test_shows_a_finished_run_and_ends(solve, tmp_path, capsys):
-    assert solve("--out", tmp_path, "--sigma", 0.05)[0] == 0
+    assert solve("--out", tmp_path, "--sigma", 0.05, "--solver", "lbfgs")[0] == 0
     for arguments in ([], ["--once"]):
         assert main(["watch", str(tmp_path / "run.h5"), *arguments]) == 0
         out = capsys.readouterr().out

@@ -8,7 +8,9 @@ from helpers import make_images, make_problem
 import flowsolve as fs
 from flowsolve import operators as ops
 from flowsolve.errors import UnsupportedError
+from flowsolve.flows import FlowPrior, Glow, GlowConfig
 from flowsolve.methods import Method, plan_method
+from flowsolve.methods.auto import Between
 from flowsolve.operators.conformance_examples import examples
 
 EXAMPLES = examples()
@@ -60,20 +62,38 @@ def test_what_can_be_inverted_is(tiny_prior):
     assert not result.iterations.any()
 
 
-def test_holes_are_filled_over_latents_first(tiny_prior):
-    def formulations(operator):
-        return [s.formulation for s in plan_method("auto", make_problem(operator), tiny_prior).stages]
+def test_what_is_hidden_is_found_over_latents_first(tiny_prior):
+    def planned(operator, **options):
+        problem = make_problem(operator, sigma=0.01)
+        return plan_method("auto", problem, options.get("prior", tiny_prior)).stages
 
-    assert formulations(ops.Mask.random(missing=0.6, dim_shape=(3, 8, 8))) == ["synthesis", "analysis"]
-    assert formulations(ops.Identity((3, 8, 8))) == ["analysis"]
+    stages = planned(ops.Grey((3, 8, 8)))
+    assert [s.formulation for s in stages] == ["synthesis", "synthesis", "analysis"]
+    assert stages[0].held_out and not stages[1].held_out and stages[2].phi == "smoothed"
+    holes = planned(ops.Mask.box(5, dim_shape=(3, 8, 8)))
+    assert holes[1].init == "checked:harmonic" and holes[2].phi == "nll"
+    assert [s.formulation for s in planned(ops.Identity((3, 8, 8)))] == ["analysis"]
+
+
+def test_a_prior_of_crops_is_not_asked_what_is_in_a_hole():
+    prior = FlowPrior(Glow(GlowConfig(channels=3, levels=2, steps=1, hidden=4)), dtype=torch.float64)
+    problem = make_problem(ops.Mask.box(5, dim_shape=(3, 8, 8)), sigma=0.01)
+    (stage,) = plan_method("auto", problem, prior).stages
+    assert stage.formulation == "analysis" and stage.init == "harmonic"
+
+
+def test_weights_go_over_from_little_to_much_noise():
+    between = Between((0.01, 0.03), (0.5, 0.35))
+    assert [between.at(sigma) for sigma in (0.001, 0.01, 0.03, 0.2)] == [0.5, 0.5, 0.35, 0.35]
+    assert 0.35 < between.at(0.02) < 0.5
 
 
 @pytest.mark.slow
 def test_it_runs_with_a_prior_that_comes_with_the_package(tmp_path):
-    mask = ops.Mask.random(missing=0.6, dim_shape=(3, 64, 64))
+    mask = ops.Mask.box(21, dim_shape=(3, 64, 64))
     x, path = make_images(1, size=64), tmp_path / "run.h5"
     problem = fs.InverseProblem(mask, fs.degrade(mask, x, sigma=0.01), sigma=0.01)
-    result = fs.restore(problem, "faces64", max_iter=4, record=path)
-    assert result.iterations.tolist() == [4] and result.x.shape == (1, 3, 64, 64)
+    result = fs.restore(problem, "faces64", max_iter=6, record=path)
+    assert result.iterations.tolist() == [6] and result.x.shape == (1, 3, 64, 64)
     assert "faces64-additive" in json.dumps(fs.open_run(path).method["stages"])
     assert fs.rerun(path).identical

@@ -62,7 +62,7 @@ def test_the_template_is_a_study():
     study = Study.model_validate(
         raw := tomllib.loads(TEMPLATE), context={k: list(raw[k]) for k in ("tasks", "solvers")}, strict=True
     )
-    assert len(study.cells) == 2 and set(study.solvers) == {"lbfgs-short"}
+    assert len(study.cells) == 3 and set(study.solvers) == {"lbfgs-short"}
 
 
 def test_every_key_of_the_file_is_in_the_template():

@@ -68,7 +68,7 @@ const KEYS = [
   ["prior", "prior"],
   ["task", "task"],
 ];
-const nameOf = (run, key) => key.split(",").map((name) => run.settings[name]).join(" · ");
+const nameOf = (run, key) => key.split(",").map((name) => run.settings[name]).filter(Boolean).join(" · ");
 const taskOf = (run) => [run.settings.task, run.settings.operator, `σ = ${run.settings.sigma}`].filter(Boolean).join(", ");
 
 function groupBy(items, key) {
