@@ -53,7 +53,7 @@ class Layout:
     def __init__(self, file: h5py.File, path: Path) -> None:
         self.file, self.path = file, path
         # Of the file that is open: a method's next stage may have put another one in its place.
-        self.size = os.fstat(file.id.get_vfd_handle()).st_size
+        self.size = status_of(file).st_size
         self.items: dict[str, Any] = {}
 
     def check_objects(self) -> None:
@@ -266,6 +266,11 @@ def refreshed(column: h5py.Dataset, length: int) -> h5py.Dataset:
     if column.shape[1] < length:
         column.refresh()
     return column
+
+
+def status_of(file: h5py.File) -> os.stat_result:
+    """Return the status of an open file; by now there may be another one under its name."""
+    return os.fstat(file.id.get_vfd_handle())
 
 
 def nbytes(item: h5py.Dataset) -> int:

@@ -18,7 +18,7 @@ from ..tally import with_all_counts
 from .baselines import BASELINES
 from .checkpoint import Arrays, Slots
 from .earlier import EarlierStages, read_earlier
-from .layout import Layout, check_attributes, read_attribute, refreshed
+from .layout import Layout, check_attributes, read_attribute, refreshed, status_of
 from .model import check_config, parse_config, parse_outcome
 from .parts import process_is_gone
 from .schema import OUTCOME, SIGNATURE, SUPERBLOCK, check_schema, migrate, superblock
@@ -228,7 +228,7 @@ def open_file(path: Path) -> Iterator[h5py.File]:
         As for `open_run`, and for what is found damaged while it is read.
     """
     with _open_unchecked(path) as file:
-        if _stamp(path) not in _checked_before:
+        if _stamp(file) not in _checked_before:
             _checked(file, path)
         yield file
 
@@ -283,9 +283,9 @@ def read_config(path: Path) -> dict[str, Any]:
         return opened.config
 
 
-def _stamp(path: Path) -> tuple[int, ...]:
+def _stamp(file: h5py.File) -> tuple[int, ...]:
     """Return what another content of a file would change."""
-    status = path.stat()
+    status = status_of(file)
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
@@ -294,7 +294,7 @@ _checked_before: set[tuple[int, ...]] = set()
 
 
 def _checked(file: h5py.File, path: Path) -> _Opened:
-    stamp = _stamp(path)
+    stamp = _stamp(file)
     if "schema" in file.attrs:
         schema = check_schema({"schema": read_attribute(file, "schema")}, path)
     else:

@@ -81,3 +81,25 @@ def test_a_record_without_a_part_of_its_stages_is_refused(damage, tmp_path):
         del file[damage]
     with pytest.raises(RecordError):
         open_run(path)
+
+
+def test_a_reader_whose_file_is_replaced_by_the_next_stage_reads_what_it_opened(tmp_path, monkeypatch):
+    from methods_of_stages import make_method_run
+
+    path, opened = tmp_path / "run.h5", h5py.File
+    going = make_method_run("two", path)
+    with going:
+        steps = iter(going)
+        for _ in range(5):
+            next(steps)
+
+        def open_and_go_on(*arguments, **options):
+            file = opened(*arguments, **options)
+            monkeypatch.undo()
+            next(steps)
+            return file
+
+        monkeypatch.setattr("flowsolve.recording.reader.h5py.File", open_and_go_on)
+        record = open_run(path)
+        assert record.method["stage"] == 0 and open_run(path).method["stage"] == 1
+        assert record.trace["iteration"].tolist() == list(range(6))
