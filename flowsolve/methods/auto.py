@@ -76,8 +76,9 @@ LATENT_WEIGHT, LATENT_ITERATIONS = 0.5, 40
 DENSE_ITERATIONS = 100
 """Iterations of the second half where measurements mix pixels, which takes longer to undo."""
 
-NOISELESS_LATENT, LEAST_LATENT = 3e-4, 5e-6
-"""Weight of ‖z‖² without noise, and least weight with noise, below which the descent no longer gets there."""
+LEAST_LATENT, LEAST_LATENT_PIXELS = 5e-6, 3e-3
+"""Least weight, below which so few iterations no longer get there; the second where pixels are measured: what
+is then left of the measurements the stage over images puts right."""
 
 LEAST_SIGMA = 0.002
 """Noise that is assumed at least where Ax = y cannot be a constraint: half a grey level of 8 bits."""
@@ -138,7 +139,7 @@ class Rule:
         common: dict[str, Any] = {
             "formulation": "synthesis",
             "phi": "latent",
-            "lam": max(LATENT_WEIGHT * sigma**2 / 2, LEAST_LATENT) if sigma > 0 else NOISELESS_LATENT,
+            "lam": max(LATENT_WEIGHT * sigma**2 / 2, LEAST_LATENT_PIXELS if self.pixels else LEAST_LATENT),
             "solver": "lbfgs",
             "options": {"scaling": "levels"},
             "prior": self.prior.card.latent_companion,
