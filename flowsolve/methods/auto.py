@@ -45,8 +45,14 @@ class Between:
         return float(np.interp(math.log(sigma), np.log(self.noise), self.values))
 
 
-HIDDEN = 1e-3
+HIDDEN = 2e-3
 """Share of smooth images that an operator must hide for latents to come first."""
+
+FEW = 1 / 8
+"""Measurements for each unknown below which they come first too: a coarse image has many fine ones."""
+
+COARSE_WEIGHT, LEAST_COARSE = 1.0, 3e-4
+"""Weight of ‖z‖² then, in units of the MAP weight, and at least."""
 
 PIXEL_WEIGHTS = Between((0.01, 0.03), (0.5, 0.35))
 """Weight of ``nll`` in units of the MAP weight, where single pixels are measured."""
@@ -149,6 +155,27 @@ class Rule:
         iterations = LATENT_ITERATIONS if self.pixels else DENSE_ITERATIONS
         return first, Stage(init=PREVIOUS, max_iter=iterations, **common)
 
+    @property
+    def few(self) -> bool:
+        """Whether there are few measurements, though no smooth image is hidden by them."""
+        operator = self.problem.operator
+        return math.prod(operator.codim_shape) < FEW * math.prod(operator.dim_shape)
+
+    def coarse(self) -> Stage:
+        """Return a short descent over latents: a longer one fits the noise in so few measurements."""
+        sigma = self.problem.sigma
+        return Stage(
+            formulation="synthesis",
+            phi="latent",
+            lam=max(COARSE_WEIGHT * sigma**2 / 2, LEAST_COARSE),
+            solver="lbfgs",
+            options={"scaling": "levels"},
+            init="zeros",
+            max_iter=LATENT_ITERATIONS,
+            prior=self.prior.card.latent_companion,
+            put_back=sigma == 0 and self.problem.operator.has_closed_form,
+        )
+
     def _density(self, init: str) -> Stage:
         return Stage(
             phi="nll",
@@ -199,6 +226,9 @@ def auto(problem: InverseProblem, prior: FlowPrior) -> Method:
         reason = "without noise the operator can be inverted, and A⁺y is the image: there is nothing to add"
         return Method("auto", (stage,), reason)
     hidden = f"the operator hides {100 * seen.hidden:.2g} % of smooth images"
+    if seen.hidden <= HIDDEN and rule.few and rule.knows_wholes:
+        reason = f"{hidden}, but there are few measurements: latents from z = 0 first, then images"
+        return Method("auto", (rule.coarse(), rule.images(PREVIOUS)), reason, guarded=True)
     if seen.hidden <= HIDDEN or not rule.knows_wholes:
         why = "so that" if seen.hidden <= HIDDEN else "of which a prior of crops knows nothing:"
         reason = f"{hidden}, {why} {rule.start} is the start of a descent over images"
