@@ -23,14 +23,12 @@ from ..initialise import Start
 from ..problem import InverseProblem
 from ..recording import RunRecord
 from ..recording.earlier import EarlierStages, EndedStage
-from ..recording.rebuild import build, prior_of
+from ..recording.rebuild import build
 from ..result import Iterate, Result
 from ..run import Callback, Run
 from ..stopping import Progress, make_criterion
-from .base import KEYS as METHOD_KEYS
 from .base import Method
 from .checked import checked_start
-from .guard import classical_guard
 from .stage import CHECKED, PREVIOUS, RAW, PriorShelf, Stage
 
 Verdict = tuple[torch.Tensor, np.ndarray, tuple[str, ...]]
@@ -375,42 +373,6 @@ class MethodRun:
             seconds=_seconds(self.earlier) + progress.seconds,
             evaluations=(self.earlier.total("evaluations") + progress.evaluations).astype(np.int64),
         )
-
-
-def method_of(
-    record: RunRecord, prior: FlowPrior | None, problem: InverseProblem, path: str | Path | None = None
-) -> MethodRun:
-    """Return the method of a record, not begun.
-
-    Parameters
-    ----------
-    record : RunRecord
-        The record of a method.
-    prior : FlowPrior, optional
-        The prior that the method was given, where it cannot be loaded from where it was.
-    problem : InverseProblem
-        The problem, as rebuilt from the record.
-    path : path, optional
-        File to record this run of it to.
-    """
-    described, config = record.config["method"], record.config
-    method = build("method", lambda: Method.from_json({key: described[key] for key in METHOD_KEYS}))
-    # Dtype and memory mode are the same for all stages.
-    own = {key: described["prior"][key] for key in ("name", "sha256")}
-    prior = prior_of({**config, "prior": {**config["prior"], **own}}, prior)
-    return build(
-        "method",
-        lambda: MethodRun(
-            method,
-            problem,
-            prior,
-            seed=config["initialiser"]["seed"],
-            max_seconds=described["max_seconds"],
-            record=path,
-            guard=classical_guard if method.guarded else None,
-            hashes=described["priors"],
-        ),
-    )
 
 
 def _fitted(prior: FlowPrior, problem: InverseProblem) -> FlowPrior:

@@ -163,7 +163,7 @@ def _run(record: RunRecord, prior: FlowPrior | None) -> Run:
 
 def _method(record: RunRecord, prior: FlowPrior | None, path: str | Path | None = None) -> MethodRun:
     """Return the method that a record describes, not begun yet, written to a file at `path`."""
-    from ..methods.running import method_of
+    from ..methods.from_record import method_of
 
     return method_of(record, prior, problem_of(record), path)
 

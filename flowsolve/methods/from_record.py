@@ -1,0 +1,49 @@
+"""From the record of a method back to the method that wrote it, not begun yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..flows import FlowPrior
+from ..problem import InverseProblem
+from ..recording import RunRecord
+from ..recording.rebuild import build, prior_of
+from .base import KEYS, Method
+from .guard import classical_guard
+from .running import MethodRun
+
+
+def method_of(
+    record: RunRecord, prior: FlowPrior | None, problem: InverseProblem, path: str | Path | None = None
+) -> MethodRun:
+    """Return the method of a record, not begun.
+
+    Parameters
+    ----------
+    record : RunRecord
+        The record of a method.
+    prior : FlowPrior, optional
+        The prior that the method was given, where it cannot be loaded from where it was.
+    problem : InverseProblem
+        The problem, as rebuilt from the record.
+    path : path, optional
+        File to record this run of it to.
+    """
+    described, config = record.config["method"], record.config
+    method = build("method", lambda: Method.from_json({key: described[key] for key in KEYS}))
+    # Dtype and memory mode are the same for all stages.
+    own = {key: described["prior"][key] for key in ("name", "sha256")}
+    prior = prior_of({**config, "prior": {**config["prior"], **own}}, prior)
+    return build(
+        "method",
+        lambda: MethodRun(
+            method,
+            problem,
+            prior,
+            seed=config["initialiser"]["seed"],
+            max_seconds=described["max_seconds"],
+            record=path,
+            guard=classical_guard if method.guarded else None,
+            hashes=described["priors"],
+        ),
+    )
