@@ -14,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import ArgumentError
-from ..recording.earlier import values_of_last_stage
 from ..terminal import console as make_console
 from ..terminal import plain
 from ..words import number
@@ -64,6 +63,9 @@ def blocks_for(encoding: str) -> str:
 
 def view(run: RunRecord, blocks: str = BLOCKS) -> Group:
     """Return what is shown of a run: status, curves of mean objective and PSNR, a table."""
+    # Imported here: `flowsolve --help` should not wait for torch.
+    from ..recording.earlier import values_of_last_stage
+
     trace = run.trace
     head = Text.assemble((plain(run.path), "bold"), f"  {run.status}")
     if not trace or not len(trace["iteration"]):

@@ -201,7 +201,7 @@ def check_config(document: dict[str, Any], path: Path) -> dict[str, Any]:
         checked = RunConfig.model_validate(document)
     except ValidationError as error:
         raise RecordError(f"record: {path}: its configuration: {_first_problem(error)}") from error
-    filled = {name: getattr(checked, name) for name in ("versions", "restarted_at")}
+    filled = {"versions": checked.versions}
     objective = {"options": {}, "extra": None, **document["objective"]}
     objective.setdefault("fidelity", checked.objective.fidelity.model_dump())
     limits = {name: document["limits"].get(name) for name in LimitsConfig.model_fields}
