@@ -199,14 +199,15 @@ def test_one_line_names_the_key_that_is_wrong(key, value, words, record):
 
 
 def test_what_a_later_version_adds_is_ignored(record, tiny_prior):
-    method = {"name": "staged", "stages": [{"solver": "adam"}], "reason": "fast"}
-    change(record, method=method, stage=1)
+    later = {"name": "staged", "parts": [{"solver": "adam"}], "reason": "fast"}
+    change(record, later=later, part=1)
     with h5py.File(record, "r+") as file:
         file["baselines/harmonic"] = torch.zeros(3, 3, 8, 8).numpy()
-        file["stages/0/value"] = torch.zeros(3, 4).numpy()
-        file["stages/0/iteration"] = torch.arange(4).numpy()
+        file["later/0/value"] = torch.zeros(3, 4).numpy()
+        file["later/0/iteration"] = torch.arange(4).numpy()
         file["best/more/deep"] = 1.0
-    assert fs.open_run(record).config["method"] == method
+    assert fs.open_run(record).config["later"] == later
+    assert set(fs.open_run(record).baselines) == {"harmonic"}
     assert set(fs.open_run(record).best) == {"x", "z", "value", "iteration"}
     assert fs.resume(record, prior=tiny_prior).status == ["max_iter"] * 3
 
