@@ -32,7 +32,8 @@ SHAPE = (3, 8, 8)
 @pytest.mark.parametrize("formulation", [fs.Analysis, fs.Synthesis])
 def test_the_objective_has_the_same_values(formulation, operator, tiny_prior, tmp_path):
     objective = formulation(make_problem(operator), tiny_prior, phi="nll", lam=0.02)
-    result = fs.solve(objective, max_iter=2, record=tmp_path / "run.h5", stopping=GradientNorm(1e-9))
+    path = tmp_path / "run.h5"
+    result = fs.solve(objective, init="zeros", max_iter=2, record=path, stopping=GradientNorm(1e-9))
     built = rebuild(fs.open_run(tmp_path / "run.h5"), tiny_prior)
     u = result.x if formulation is fs.Analysis else result.z
     torch.testing.assert_close(built.objective.value(u), objective.value(u), rtol=0, atol=0)
@@ -51,7 +52,7 @@ def test_what_cannot_be_built_again_says_so(tiny_prior, problem, tmp_path):
     operator = pytest.importorskip("pyxu.operator")
     path = tmp_path / "run.h5"
     extra = PyxuFunctional(operator.L1Norm(SHAPE), weight=0.01)
-    fs.solve(fs.Analysis(problem, tiny_prior, extra=extra), "forward_backward", max_iter=1, record=path)
+    fs.solve(fs.Analysis(problem, tiny_prior, extra=extra), "forward_backward", "zeros", max_iter=1, record=path)
     with pytest.raises(UnsupportedError, match="a 'pyxu' term cannot be built again"):
         rebuild(fs.open_run(path), tiny_prior)
     with pytest.raises(RecordError, match="prior 'tiny' cannot be loaded"):
