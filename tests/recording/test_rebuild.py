@@ -52,7 +52,8 @@ def test_what_cannot_be_built_again_says_so(tiny_prior, problem, tmp_path):
     operator = pytest.importorskip("pyxu.operator")
     path = tmp_path / "run.h5"
     extra = PyxuFunctional(operator.L1Norm(SHAPE), weight=0.01)
-    fs.solve(fs.Analysis(problem, tiny_prior, extra=extra), "forward_backward", "zeros", max_iter=1, record=path)
+    objective = fs.Analysis(problem, tiny_prior, extra=extra)
+    fs.solve(objective, "forward_backward", "zeros", max_iter=1, record=path)
     with pytest.raises(UnsupportedError, match="a 'pyxu' term cannot be built again"):
         rebuild(fs.open_run(path), tiny_prior)
     with pytest.raises(RecordError, match="prior 'tiny' cannot be loaded"):
