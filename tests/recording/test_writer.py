@@ -17,7 +17,7 @@ def objective(tiny_prior, problem):
 
 def test_record_has_all_groups_and_the_same_trace(objective, tmp_path):
     path = tmp_path / "run.h5"
-    result = fs.solve(objective, max_iter=7, rtol=None, record=path, seed=5)
+    result = fs.solve(objective, init="zeros", max_iter=7, rtol=None, record=path, seed=5)
     assert result.record == path
     with h5py.File(path) as file:
         assert file.attrs["schema"] == 1 and file["status"][()] == b"finished"
