@@ -191,7 +191,10 @@ def usual_start(init: Any, objective: Any) -> Any:
     if not isinstance(init, str) or init != AUTO:
         return init
     over_latents = len(objective.variable_shape) == 1
-    return "zeros" if over_latents else baselines.classical_start(objective.problem)
+    # A classical restoration has seen what is held out.
+    if over_latents or hasattr(objective.fidelity, "held_out"):
+        return "zeros"
+    return baselines.classical_start(objective.problem)
 
 
 @register_initialiser("zeros")

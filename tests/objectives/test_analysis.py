@@ -34,7 +34,7 @@ def test_a_number_for_lam_keeps_sigma_zero_a_penalty(tiny_prior):
 
 
 def test_hard_constraint_without_closed_form_says_what_would_do(tiny_prior):
-    operator = ops.Blur.uniform(3, dim_shape=(3, 8, 8), boundary="zero")
+    operator = ops.Blur.motion(3, 30, dim_shape=(3, 8, 8), boundary="zero")
     with pytest.raises(
         UnsupportedError, match=r"closed-form pseudo-inverse.*give sigma > 0 or a number for lam"
     ):
@@ -48,7 +48,7 @@ def test_hard_constraint_with_an_extra_term_says_what_would_do(tiny_prior):
 
 
 def test_prior_split_is_not_preferred_without_a_closed_form_prox(tiny_prior):
-    operator = ops.Blur.uniform(3, dim_shape=(3, 8, 8), boundary="reflect")
+    operator = ops.Blur.motion(3, 30, dim_shape=(3, 8, 8), boundary="reflect")
     assert list(fs.Analysis(make_problem(operator), tiny_prior).splits())[:2] == ["data", "prior"]
 
 

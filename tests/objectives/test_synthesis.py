@@ -29,7 +29,7 @@ def test_a_number_for_lam_or_noise_leaves_the_decoded_image_alone(tiny_prior):
 
 
 def test_without_closed_form_nothing_is_put_back(tiny_prior):
-    operator = ops.Blur.uniform(3, dim_shape=(3, 8, 8), boundary="zero")
+    operator = ops.Blur.motion(3, 30, dim_shape=(3, 8, 8), boundary="zero")
     assert not fs.Synthesis(make_problem(operator, sigma=0), tiny_prior).projects
 
 
