@@ -158,11 +158,11 @@ def _settings(record: RunRecord) -> dict[str, str]:
 
 def _settings_of_method(record: RunRecord) -> dict[str, str]:
     """Return what a method is; nothing for a run of one solver."""
-    from ..methods import Method
+    from ..methods.base import KEYS, Method
 
     if record.method is None:
         return {}
-    method = Method.from_json(record.method)
+    method = Method.from_json({key: record.method[key] for key in KEYS})
     stages = {f"stage {k}": text.partition(" ")[2] for k, text in enumerate(method.in_words(), 1)}
     going = f"{record.method['stage'] + 1} of {len(method.stages)}"
     return {"method": f"{method.name}: {method.reason}".removesuffix(": "), **stages, "at stage": going}
