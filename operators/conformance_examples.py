@@ -45,6 +45,9 @@ def examples() -> dict[str, LinearOperator]:
         lines = [0.2, 1.0, -0.3], small.ravel()[:4]
         found[f"separable-blur-{boundary}"] = SeparableBlur(*lines, SHAPE, boundary)
         found[f"downsample-{boundary}"] = Downsample((2, 3), (2, 8, 6), small, boundary, offset=(1, 2))
+        found[f"downsample-separable-{boundary}"] = Downsample(
+            (3, 2), SHAPE, np.outer([1.0, 2.0, 1.5], [0.5, 1.0, 0.25]), boundary, offset=(2, 1)
+        )
         found[f"downsample-uneven-{boundary}"] = Downsample(2, SHAPE, small, boundary, offset=(1, 0))
     return found | _composites()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from .blur import ROUNDING, Blur, schur_bound
 from .boundaries import check_boundary
 from .checks import as_pair, as_shape
 from .registration import register_operator
+from .separable import SeparableMatrices
 from .threads import compilable
 
 
@@ -49,7 +51,8 @@ class Downsample(LinearOperator):
     sizes that the factor divides: A Aᵀ is then circulant on the coarse grid, its spectrum
     the mean of the aliases of |ĥ|² (Zhao, Wei, Basarab, Dobigeon, Kouamé and Tourneret,
     "Fast single image super-resolution using a new analytical solution for ℓ2–ℓ2
-    problems", IEEE Trans. Image Process. 25, 2016).
+    problems", IEEE Trans. Image Process. 25, 2016). With another boundary rule they exist
+    where the kernel is separable, by the two matrices of rows and of columns.
     """
 
     def __init__(
@@ -77,7 +80,7 @@ class Downsample(LinearOperator):
         if self._blur is None:
             counts = [_block_sizes(n, f) for n, f in zip((height, width), self.factor, strict=True)]
             self._weights = HostArray(1.0 / np.outer(*counts)[None])
-        elif self.has_closed_form:
+        elif self._circulant:
             self._spectrum = HostArray(self._folded_power())
 
     @property
@@ -93,8 +96,26 @@ class Downsample(LinearOperator):
 
     @property
     def has_closed_form(self) -> bool:
-        """Whether A Aᵀ can be diagonalised: blocks, or a circular blur with sizes that divide."""
-        return self._blur is None or (self._blur.has_closed_form and self.divides)
+        """Whether A Aᵀ can be diagonalised: blocks, a circular blur with sizes that divide, or a
+        separable blur with another boundary rule."""
+        return self._blur is None or self._circulant or self._separable is not None
+
+    @property
+    def _circulant(self) -> bool:
+        """Whether A Aᵀ is a circular convolution on the coarse grid."""
+        return self._blur is not None and self.boundary == "circular" and self.divides
+
+    @cached_property
+    def _separable(self) -> SeparableMatrices | None:
+        """The same map by one matrix for rows and one for columns, where its blur is separable."""
+        blur = None if self._blur is None else self._blur._separable
+        if blur is None:
+            return None
+        rows, columns = (
+            matrix[first::step]
+            for matrix, first, step in zip(blur.axis_matrices(), self.offset, self.factor, strict=True)
+        )
+        return SeparableMatrices(self.dim_shape[0], rows, columns)
 
     def _folded_power(self) -> np.ndarray:
         """Return the eigenvalues of A Aᵀ in the coarse grid's half spectrum."""
@@ -147,14 +168,21 @@ class Downsample(LinearOperator):
     def _cogram_function(self, f: Any, y: Array) -> Array:
         if self._blur is None:
             return f(self._weights.like(y)) * y
+        if self._separable is not None:
+            return self._separable._cogram_function(f, y)
         fft, size = namespace(y).fft, self.codim_shape[1:]
         transformed = fft.rfftn(y, s=size, axes=(-2, -1))
         return fft.irfftn(transformed * f(self._spectrum.like(y)), s=size, axes=(-2, -1))
 
+    def _adjoint_cogram_function(self, f: Any, y: Array) -> Array:
+        if self._separable is not None:
+            return self._separable._adjoint_cogram_function(f, y)
+        return super()._adjoint_cogram_function(f, y)
+
     def _lipschitz(self) -> tuple[float, str]:
         if self._blur is None:
             return float(np.sqrt(np.max(self._weights.host))), "exact"
-        if self.has_closed_form:
+        if self._circulant:
             return float(np.sqrt(np.max(self._spectrum.host))), "exact"
         absolute = Downsample(
             self.factor, self.dim_shape, np.abs(self._blur.kernel), self.boundary, self.offset

@@ -95,3 +95,35 @@ class Separable(LinearOperator):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_factors": None}
+
+
+class SeparableMatrices(Separable):
+    """R x Cᵀ by two dense matrices; what gives another operator its closed forms.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of the images.
+    rows, columns : numpy.ndarray
+        R, shape ``(h, H)``, and C, shape ``(w, W)``, float64.
+    """
+
+    def __init__(self, channels: int, rows: np.ndarray, columns: np.ndarray) -> None:
+        super().__init__(
+            (channels, rows.shape[1], columns.shape[1]), (channels, rows.shape[0], columns.shape[0])
+        )
+        self._matrices = HostArray(rows), HostArray(columns)
+
+    def axis_matrices(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the two matrices."""
+        return self._matrices[0].host, self._matrices[1].host
+
+    def _apply(self, x: Array) -> Array:
+        rows, columns = (matrix.like(x) for matrix in self._matrices)
+        xp = namespace(x)
+        return xp.matmul(xp.matmul(rows, x), xp.matrix_transpose(columns))
+
+    def _adjoint(self, y: Array) -> Array:
+        rows, columns = (matrix.like(y) for matrix in self._matrices)
+        xp = namespace(y)
+        return xp.matmul(xp.matmul(xp.matrix_transpose(rows), y), columns)

@@ -44,6 +44,9 @@ def operators(draw):
         "scaling": lambda: ops.Scaling(rng.random((images or 1, 1, *shape[1:])) + 0.5, shape),
         "blur": lambda: ops.Blur(rng.standard_normal((2, 3)), shape, boundary),
         "means": lambda: ops.Downsample(draw(st.sampled_from((1, 2, (1, 3)))), shape),
+        "downsample-separable": lambda: ops.Downsample(
+            2, shape, np.outer(rng.standard_normal(3), rng.standard_normal(2)), boundary
+        ),
         "downsample": lambda: ops.Downsample(2, shape, rng.standard_normal((3, 3)), boundary),
         "resize": lambda: ops.Resize(draw(st.sampled_from((2, 0.5))), shape),
         "radon": lambda: ops.Radon(2, shape),

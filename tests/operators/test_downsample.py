@@ -37,7 +37,10 @@ def test_closed_form_only_where_it_is_true():
     kernel = {"gaussian": {"std": 1.0}}
     assert Downsample(2, (1, 8, 8), kernel).has_closed_form
     assert not Downsample(2, (1, 9, 8), kernel).has_closed_form
-    assert not Downsample(2, (1, 8, 8), kernel, "reflect").has_closed_form
+    assert Downsample(2, (1, 9, 8), kernel, "reflect").has_closed_form
+    motion = {"motion": {"length": 3.0, "angle": 30.0}}
+    assert Downsample(2, (1, 8, 8), motion).has_closed_form
+    assert not Downsample(2, (1, 8, 8), motion, "reflect").has_closed_form
     assert Downsample(2, (1, 9, 9)).has_closed_form
 
 
