@@ -8,7 +8,9 @@ ask for it between two steps.
 from __future__ import annotations
 
 import signal
+import sys
 import threading
+from typing import Any
 
 _told = threading.Event()
 
@@ -22,6 +24,9 @@ def catch_signals() -> None:
     if threading.current_thread() is not threading.main_thread():
         return
     forget()
+    if sys.unraisablehook is not _report_dropped:
+        global _report
+        _report, sys.unraisablehook = sys.unraisablehook, _report_dropped
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _interrupt)
@@ -43,6 +48,15 @@ def check() -> None:
 def forget() -> None:
     """Forget a signal: it has been answered."""
     _told.clear()
+
+
+_report = sys.unraisablehook
+
+
+def _report_dropped(dropped: Any) -> None:
+    """Say nothing of an interruption that Python drops: it is remembered, and answered at the next step."""
+    if not (_told.is_set() and issubclass(dropped.exc_type, KeyboardInterrupt)):
+        _report(dropped)
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -3,8 +3,13 @@
 import pytest
 import torch
 from helpers import Quadratic, make_problem, make_tiny_prior
+from hypothesis import settings
 
 torch.set_num_threads(1)
+
+# The same examples every time: a run of the tests that fails, fails again.
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture

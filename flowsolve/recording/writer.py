@@ -30,12 +30,16 @@ from ..objectives.base import Objective
 from ..result import Iterate, Result
 from ..tally import with_all_counts
 from .checkpoint import Arrays, Slots
+from .disk_room import ask_for_room, give_back_room
 from .earlier import IDENTITY, EarlierStages
 from .parts import part_beside, remove_abandoned
 from .schema import OUTCOME, SCHEMA, UNITS, superblock
 
 #: A checkpoint may take at most this share of the run's time; where writing one is slow they come less often.
 CHECKPOINT_SHARE = 0.005
+
+#: Iterations of one column of the trace that are stored together.
+TRACE_CHUNK = 256
 
 
 class RunWriter:
@@ -159,6 +163,7 @@ class RunWriter:
         def lay_out() -> None:
             if row is not None:
                 self._begin_trace(row)
+            ask_for_room(self._file, 2 * sum(array.nbytes for array in arrays.values()))
             self._slots = Slots.create(self._file.create_group("checkpoint"), arrays)
             # Whoever reads the record of a method finds at least the start of the stage that runs.
             self._flush()
@@ -322,6 +327,9 @@ class RunWriter:
         file.create_dataset("seconds", (), "f8", data=0.0)
         file.create_group("config").attrs["json"] = config
         problem = objective.problem
+        # Measurements, truth and start, and images and latents of the best and the last iterate.
+        arrays = [problem.y, problem.x_true, *start.values()]
+        ask_for_room(file, sum(t.numel() for t in arrays if t is not None) * 8 + 32 * n * objective.prior.n)
         group = file.create_group("problem")
         group["y"] = problem.y.cpu().numpy()
         group["sigma"] = problem.sigma
@@ -368,12 +376,15 @@ class RunWriter:
         trace.create_dataset("iteration", (0,), "i8", maxshape=(None,), chunks=(1024,))
         for name, column in row.items():
             # Iterations run along the last axis, so that viewers draw a curve for each image.
-            data = trace.create_dataset(name, (n, 0), column.dtype, maxshape=(n, None), chunks=(n, 256))
+            data = trace.create_dataset(
+                name, (n, 0), column.dtype, maxshape=(n, None), chunks=(n, TRACE_CHUNK)
+            )
             data.attrs["interpretation"] = "spectrum"
             if name in UNITS:
                 data.attrs["units"] = UNITS[name]
 
     def _snapshot(self, iteration: int, x: np.ndarray) -> None:
+        ask_for_room(self._file, x.nbytes)
         group = self._file["snapshots"]
         count = group["iteration"].shape[0]
         group["x"].resize(count + 1, axis=0)
@@ -384,6 +395,8 @@ class RunWriter:
     def _flush(self) -> None:
         if self._rows:
             names = self._rows[0][1]
+            # Each column may begin a chunk.
+            ask_for_room(self._file, len(names) * TRACE_CHUNK * self._file["trace/image"].nbytes)
             self._extend_trace(
                 np.array([iteration for iteration, _ in self._rows]),
                 {name: np.stack([row[name] for _, row in self._rows], axis=1) for name in names},
@@ -413,13 +426,16 @@ class RunWriter:
             fallback = None if result.fallback is None else result.fallback.tolist()
             file.attrs[OUTCOME] = json.dumps({"notes": list(result.notes), "fallback": fallback})
         file["status"][()] = np.bytes_(status)
+        give_back_room(file)
         file.close()
         if status == "finished":
             with h5py.File(self.path) as whole, h5py.File(self._part, "x") as compact:
+                ask_for_room(compact, self.path.stat().st_size)
                 compact.attrs.update(whole.attrs)
                 for name in whole:
                     if name != "checkpoint":
                         whole.copy(name, compact)
+                give_back_room(compact)
             os.replace(self._part, self.path)
 
     def _write_iterate(self, name: str, iterate: Iterate) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from ..errors import UnsupportedError
 from ..objectives.base import Objective, sum_squares
+from ..objectives.batch import per_image
 from .base import Solver, State, register_solver, require_choice, require_positive, zeros
 from .units import from_cosines, to_cosines
 
@@ -86,20 +87,22 @@ class Adam(Solver):
         first = self.beta1 * state.first + (1 - self.beta1) * grad
         second = self.beta2 * state.second + (1 - self.beta2) * grad.square()
         taken = state.taken + 1
-        # All images of a batch have taken the same number of steps: finished ones are no longer here.
-        count = float(taken[0])
-        rate = self._rate(objective, count)
-        direction = (first / (1 - self.beta1**count)) / ((second / (1 - self.beta2**count)).sqrt() + self.eps)
-        u = state.u - rate * (from_cosines(direction) if cosines else direction)
+        # Each image counts its own: around this solver, a continuation starts them anew one by one.
+        rate = self._rate(objective, taken)
+        mean, square = (
+            moment / per_image(1 - beta**taken, moment)
+            for beta, moment in ((self.beta1, first), (self.beta2, second))
+        )
+        direction = mean / (square.sqrt() + self.eps)
+        u = state.u - per_image(rate, direction) * (from_cosines(direction) if cosines else direction)
         evaluation = objective.evaluate(u)
         assert evaluation.grad is not None
         norm = sum_squares(evaluation.grad).sqrt()
-        step = torch.full_like(norm, rate)
-        return AdamState(u, evaluation, step, norm, state.failed, first, second, taken)
+        return AdamState(u, evaluation, rate, norm, state.failed, first, second, taken)
 
-    def _rate(self, objective: Objective, count: float) -> float:
+    def _rate(self, objective: Objective, taken: torch.Tensor) -> torch.Tensor:
         lr = self.lr if self.lr is not None else (0.1 if objective.name == "synthesis" else 0.01)
         if self.schedule == "constant":
-            return lr
-        progress = torch.tensor(min(count / self.horizon, 1.0), dtype=torch.float64)
-        return lr * float(0.01 + 0.99 * 0.5 * (1 + torch.cos(torch.pi * progress)))
+            return torch.full_like(taken, lr)
+        progress = (taken / self.horizon).clamp(max=1)
+        return lr * (0.01 + 0.99 * 0.5 * (1 + torch.cos(torch.pi * progress)))

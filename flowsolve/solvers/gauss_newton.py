@@ -175,8 +175,11 @@ class GaussNewton(DescentSolver):
         """Return the running mean of the diagonal with one more sample, where it is the preconditioner."""
         if self.preconditioner != "diagonal":
             return state.diagonal
-        # All images of a batch have taken the same number of steps, so they share the signs' seed.
-        sample = model.whole.diagonal_estimate(1, seed=int(state.taken[0])).flatten(1).abs()
+        # An image's signs depend on its own count only: inside a continuation images start anew one by one.
+        sample = torch.zeros_like(state.diagonal)
+        for count in state.taken.unique():
+            signs = model.whole.diagonal_estimate(1, seed=int(count)).flatten(1).abs()
+            sample = torch.where(per_image(state.taken == count, sample) > 0, signs, sample)
         sample = sample.nan_to_num(0.0, 0.0, 0.0)
         return torch.where(
             per_image(state.taken, sample) > 0,
