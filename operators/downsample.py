@@ -96,8 +96,10 @@ class Downsample(LinearOperator):
 
     @property
     def has_closed_form(self) -> bool:
-        """Whether A Aᵀ can be diagonalised: blocks, a circular blur with sizes that divide, or a
-        separable blur with another boundary rule.
+        """Whether A Aᵀ can be diagonalised.
+
+        So it can for blocks, for a circular blur with sizes that divide, and for a separable blur with
+        another boundary rule.
         """
         return self._blur is None or self._circulant or self._separable is not None
 
