@@ -5,6 +5,8 @@ import torch
 from helpers import Quadratic, make_problem, make_tiny_prior
 from hypothesis import settings
 
+from flowsolve.flows import zoo
+
 torch.set_num_threads(1)
 
 # The same examples every time: a run of the tests that fails, fails again.
@@ -29,3 +31,9 @@ def tiny_prior():
 @pytest.fixture
 def problem():
     return make_problem()
+
+
+@pytest.fixture(autouse=True)
+def no_remembered_priors(monkeypatch):
+    """A prior that another test loaded from a file is not one of this test's process."""
+    monkeypatch.setattr(zoo, "_given", {})

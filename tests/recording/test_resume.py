@@ -19,7 +19,7 @@ from flowsolve.tally import COUNTED
 
 SOLVERS = ("gradient_descent", "adam", "lbfgs", "forward_backward")
 PAIRS = [(solver, formulation) for solver in SOLVERS for formulation in ("analysis", "synthesis")]
-KILLS = int(os.environ.get("FLOWSOLVE_KILLS", "32"))
+KILLS = int(os.environ.get("FLOWSOLVE_KILLS", "8"))
 ITERATIONS = 8
 TIMED = "seconds"
 

@@ -127,14 +127,14 @@ def test_a_point_from_which_the_flow_does_not_lead_back_may_be_on_the_way(tiny_p
 
 
 def test_it_ends_where_neither_space_has_a_step_left(tiny_prior, problem):
-    objective = fs.Analysis(problem, tiny_prior, phi="latent", lam=0.1)
+    objective = fs.Analysis(problem, tiny_prior, phi="latent", lam=1.0)
     result = fs.solve(objective, "hybrid", "zeros", max_iter=2000, rtol=None)
     assert result.status == ["stalled"] * 3
     alone = fs.solve(objective, "lbfgs", "zeros", max_iter=2000, rtol=None)
-    assert (result.value <= alone.value * (1 + 1e-6)).all()
+    assert (result.value <= alone.value * (1 + 1e-5)).all()
     # Trials at every turn end at the same F, though not always with a word that no step is left.
     restless = fs.solve(objective, "hybrid", "zeros", max_iter=300, rtol=None, **QUICK)
-    assert (restless.value <= alone.value * (1 + 1e-6)).all()
+    assert (restless.value <= alone.value * (1 + 1e-5)).all()
 
 
 def test_noiseless_synthesis_keeps_the_measured_values(tiny_prior):
