@@ -1,7 +1,9 @@
-"""``flowsolve demo``: restore a photograph that comes with scikit-image."""
+"""``flowsolve demo``: restore photographs that come with scikit-image."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,9 +28,10 @@ def demo(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Restore a face photograph of which 60 % of the pixels are missing, and one that is blurred and noisy.
+    """Restore a face of which 60 % of the pixels are missing, the same face blurred, and a whole photograph.
 
-    The photograph is of the astronaut Eileen Collins (NASA, public domain), from scikit-image.
+    The face is that of the astronaut Eileen Collins (NASA, public domain), the photograph is of the cat
+    Chelsea (Stéfan van der Walt, CC0); both come with scikit-image.
     """
     from ..images import write_png
     from .output import OutputFolder
@@ -36,35 +39,35 @@ def demo(
     from .request import Request
     from .tables import console, print_outcome, print_outcomes_json
 
-    photograph = face()
-    requests = [
+    demonstrations = {
         # One small image keeps one thread busy; a second only waits, and on a busy machine for long.
         Request(
             images=(),
-            task=task,
-            out=out / task,
+            task=shown.task,
+            sigma=shown.sigma,
+            prior=shown.prior,
+            out=out / name,
             seed=seed,
             threads=1 if threads is None else threads,
             force=force,
-            **settings,
-        )
-        for task, settings in SETTINGS.items()
-    ]
-    if max_iter is not None:
-        requests = [request.replaced(max_iter=max_iter) for request in requests]
-    # Both folders are looked at before the first run: a refusal after a minute of work would be late.
-    for request in requests:
+            max_iter=max_iter,
+        ): shown.photograph
+        for name, shown in SHOWN.items()
+    }
+    # All folders are looked at before the first run: a refusal after a minute of work would be late.
+    for request in demonstrations:
         OutputFolder(request.out).check(force=force)
     outcomes = []
-    for request in requests:
-        outcomes.append(run(request, images=photograph))
+    for request, photograph in demonstrations.items():
+        outcomes.append(run(request, images=photograph()))
         if not json:
             print_outcome(outcomes[-1], as_json=False)
-    write_png(out / "photograph.png", photograph.x[0])
+    for photograph in (face(), cat()):
+        write_png(out / f"{photograph.names[0]}.png", photograph.x[0])
     if json:
         print_outcomes_json(outcomes)
     else:
-        console().print(f"The photograph itself: {out / 'photograph.png'}", soft_wrap=True)
+        console().print(f"The photographs themselves: {out / '*.png'}", soft_wrap=True)
 
 
 def face() -> ImageSet:
@@ -80,5 +83,28 @@ def face() -> ImageSet:
     return ImageSet(np.clip(small, 0, 1).astype(np.float32).transpose(2, 0, 1)[None], ["astronaut"])
 
 
-#: The two runs: the noise of each and nothing else; how to restore, the method ``auto`` decides.
-SETTINGS: dict[str, dict] = {"inpaint-random": {"sigma": 0.0}, "deblur": {"sigma": 0.01}}
+def cat() -> ImageSet:
+    """Return a whole photograph, 300x451, as an image in [0, 1]."""
+    import numpy as np
+    from skimage import data
+
+    from ..images import ImageSet
+
+    return ImageSet((data.chelsea() / 255.0).astype(np.float32).transpose(2, 0, 1)[None], ["chelsea"])
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A run of the demo: the problem and the prior, and nothing else; how to restore, ``auto`` decides."""
+
+    photograph: Callable[[], ImageSet]
+    task: str
+    sigma: float
+    prior: str
+
+
+SHOWN = {
+    "inpaint-random": Shown(face, "inpaint-random", 0.0, "faces64"),
+    "deblur": Shown(face, "deblur", 0.01, "faces64"),
+    "photograph": Shown(cat, "deblur", 0.01, "natural"),
+}

@@ -70,10 +70,10 @@ def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
 
 
 def print_outcomes_json(outcomes: list[Outcome]) -> None:
-    """Print one JSON object with the outcome of each task under the task's name."""
+    """Print one JSON object with the outcome of each run under the name of its folder."""
     from .files import summary
 
-    print(json.dumps({o.request.task: summary(o) for o in outcomes}, allow_nan=False))
+    print(json.dumps({o.request.out.name: summary(o) for o in outcomes}, allow_nan=False))
 
 
 def print_record(record: RunRecord) -> None:
