@@ -33,7 +33,7 @@ def test_wheel_has_operators_weights_and_type_marker_and_no_global_names(wheel):
     names = list(infos)
     for name in ("operators/blur.py", "py.typed", "cli/solve.py"):
         assert f"flowsolve/{name}" in names
-    for prior in ("faces64", "faces64-additive", "faces64-affine", "natural"):
+    for prior in ("faces64", "faces64-additive", "faces64-seed", "natural"):
         assert infos[f"flowsolve/flows/weights/{prior}.safetensors"].file_size < 12_000_000
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"flowsolve"}

@@ -49,7 +49,7 @@ BUNDLED = {
         "106d288e75265ce82e63220cea149ab4a152ad4361e82b01845bac930ae9e97b", 0.015, "faces64-additive"
     ),
     "faces64-additive": Bundled("0a9cd01e64bb9074085b47e59a495f321e515fe08ec37510ca3ce310ca5e0477"),
-    "faces64-affine": Bundled("f6cd6b16ef7e742423a096235ad7ea2c7d6519fa0a55c1ab6b06209ee8339146"),
+    "faces64-seed": Bundled("0da7fe0a3f1cc21bae2b44007fa251b1f3f0454caf9affd44f0fc1ea86ba7605"),
     "natural": Bundled("776e328498eb2bb5c793c73b4487c553294b7dd7bf05b596daaa96ee2f73dc19", 0.02),
 }
 """Weights that come with the package."""
@@ -207,10 +207,10 @@ def faces64_additive(*, device: str | torch.device = "cpu", dtype: torch.dtype =
     return _bundled_prior("faces64-additive", device, dtype)
 
 
-@register_prior("faces64-affine")
-def faces64_affine(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> FlowPrior:
-    """Aligned faces, 64x64 RGB, of the highest likelihood (affine; non-commercial research use)."""
-    return _bundled_prior("faces64-affine", device, dtype)
+@register_prior("faces64-seed")
+def faces64_seed(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> FlowPrior:
+    """Aligned faces, 64x64 RGB, trained as in Oberlin and Verm's code (non-commercial research use)."""
+    return _bundled_prior("faces64-seed", device, dtype)
 
 
 @register_prior("natural")

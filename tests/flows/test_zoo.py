@@ -16,10 +16,10 @@ def test_the_bundled_prior():
     assert "on-commercial" in prior.card.terms and "noise of 0.015" in prior.card.notes
 
 
-@pytest.mark.parametrize(("coupling", "bits"), [("additive", 2.963), ("affine", 2.892)])
-def test_the_priors_of_faces_without_noise(coupling, bits):
-    prior = load_prior(f"faces64-{coupling}")
-    assert prior.config.coupling == coupling
+@pytest.mark.parametrize(("name", "width", "bits"), [("additive", None, 2.963), ("seed", 1 / 32, 4.142)])
+def test_the_other_priors_of_faces(name, width, bits):
+    prior = load_prior(f"faces64-{name}")
+    assert prior.config.coupling == "additive" and prior.card.noise_width == width
     assert "on-commercial" in prior.card.terms and prior.card.bits_per_dim == pytest.approx(bits, abs=1e-3)
 
 
