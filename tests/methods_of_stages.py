@@ -1,4 +1,4 @@
-"""Methods of two and three stages on a tiny flow, to be run in processes of their own and killed."""
+"""Methods of two and four stages on a tiny flow, to be run in processes of their own and killed."""
 
 import torch
 from helpers import make_problem, make_tiny_prior
@@ -20,12 +20,17 @@ WATCHED = Stage(
 )
 
 TWO = Method("two", (LATENTS, IMAGES), "to be tested")
-THREE = Method(
-    "three",
-    (WATCHED, Stage(init="checked:harmonic", phi="smoothed", max_iter=4), Stage(prior="raw:", max_iter=5)),
+FOUR = Method(
+    "four",
+    (
+        WATCHED,
+        Stage(init="checked:harmonic", phi="smoothed", max_iter=4),
+        Stage(prior="raw:", max_iter=5),
+        Stage(init="mixed:harmonic", max_iter=0),
+    ),
     guarded=True,
 )
-METHODS = {"two": TWO, "three": THREE}
+METHODS = {"two": TWO, "four": FOUR}
 
 
 def make_method_run(name, path=None, **options):

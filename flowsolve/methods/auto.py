@@ -11,7 +11,7 @@ which it is judged before it goes on.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from ..flows import FlowPrior
 from ..operators import Mask
 from ..problem import InverseProblem
 from .base import Method, register_method
-from .stage import CHECKED, PREVIOUS, Stage
+from .stage import CHECKED, MIXED, PREVIOUS, Stage
 from .survey import Survey, survey
 
 
@@ -57,8 +57,11 @@ COARSE_WEIGHT, LEAST_COARSE = 1.0, 3e-4
 PIXEL_WEIGHTS = Between((0.01, 0.03), (0.5, 0.35))
 """Weight of ``nll`` in units of the MAP weight, where single pixels are measured."""
 
-PIXEL_ITERATIONS, PIXEL_ITERATIONS_AFTER = 80, 40
-"""Iterations of L-BFGS then, from a classical restoration and after latents."""
+PIXEL_ITERATIONS = 80
+"""Iterations of L-BFGS then."""
+
+PIXEL_ITERATIONS_EXACT = 40
+"""The same after latents without noise, where only what is hidden is left to find."""
 
 PIXEL_NOISE = 0.04
 """Noise up to which they are: with more, the lowest ``nll`` is too smooth, that of ``smoothed`` is not."""
@@ -88,6 +91,10 @@ is then left of the measurements the stage over images puts right."""
 
 LEAST_SIGMA = 0.002
 """Noise that is assumed at least where Ax = y cannot be a constraint: half a grey level of 8 bits."""
+
+SHARE_HIDDEN, SHARE_FEW = 0.2, 0.1
+"""Share of the classical restoration in the image at the end, with noise, where much is hidden and where
+there are few measurements: what the prior made up and what is smoothest err apart, their mean errs less."""
 
 SMOOTHING, USUAL_NOISE = 2 / 3, 0.015
 """Deviation of the smoothing, in units of the noise that the prior was trained with; and that, where it is
@@ -182,7 +189,7 @@ class Rule:
             lam=self._weight(PIXEL_WEIGHTS),
             solver="lbfgs",
             init=init,
-            max_iter=PIXEL_ITERATIONS if init == self.start else PIXEL_ITERATIONS_AFTER,
+            max_iter=PIXEL_ITERATIONS if init == self.start or self.problem.sigma else PIXEL_ITERATIONS_EXACT,
         )
 
     def _smoothed(self, init: str) -> Stage:
@@ -208,6 +215,12 @@ class Rule:
             objective_options={"smoothing": round(SMOOTHING * noise, 6)},
         )
 
+    def ended(self, last: Stage, share: float) -> tuple[Stage, ...]:
+        """Return the last stage and, with noise, the mean of where it ends and the classical restoration."""
+        if self.problem.sigma == 0:
+            return (last,)
+        return last, replace(last, init=MIXED + self.start, init_options={"share": share}, max_iter=0)
+
     def _weight(self, factor: Between) -> float | None:
         """Return the weight, or None for the hard constraint."""
         if self.problem.sigma == 0 and self.problem.operator.has_closed_form:
@@ -228,11 +241,15 @@ def auto(problem: InverseProblem, prior: FlowPrior) -> Method:
     hidden = f"the operator hides {100 * seen.hidden:.2g} % of smooth images"
     if seen.hidden <= HIDDEN and rule.few and rule.knows_wholes:
         reason = f"{hidden}, but there are few measurements: latents from z = 0 first, then images"
-        return Method("auto", (rule.coarse(), rule.images(PREVIOUS)), reason, guarded=True)
+        end = rule.ended(rule.images(PREVIOUS), SHARE_FEW)
+        return Method("auto", (rule.coarse(), *end), reason, guarded=True)
     if seen.hidden <= HIDDEN or not rule.knows_wholes:
         why = "so that" if seen.hidden <= HIDDEN else "of which a prior of crops knows nothing:"
         reason = f"{hidden}, {why} {rule.start} is the start of a descent over images"
         return Method("auto", (rule.images(rule.start),), reason, guarded=True)
     reason = f"{hidden}: latents from z = 0 find what is there, a descent over images ends it"
-    end = rule.images(CHECKED + rule.start if rule.pixels else PREVIOUS)
-    return Method("auto", (*rule.latents(), end), reason, guarded=True)
+    if rule.pixels:
+        end = rule.ended(rule.images(CHECKED + rule.start), SHARE_HIDDEN)
+    else:
+        end = (rule.images(PREVIOUS),)
+    return Method("auto", (*rule.latents(), *end), reason, guarded=True)

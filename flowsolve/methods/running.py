@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from ..ambient import undisturbed
+from ..baselines import registry
 from ..errors import RecordError
 from ..flows import FlowPrior
 from ..initialise import Start
@@ -29,7 +30,7 @@ from ..run import Callback, Run
 from ..stopping import Progress, make_criterion
 from .base import Method
 from .checked import checked_start
-from .stage import CHECKED, PREVIOUS, RAW, PriorShelf, Stage
+from .stage import CHECKED, MIXED, PREVIOUS, RAW, PriorShelf, Stage
 
 Verdict = tuple[torch.Tensor, np.ndarray, tuple[str, ...]]
 """Images (N, C, H, W), which of them are the classical start (N,), and what to say."""
@@ -309,6 +310,10 @@ class MethodRun:
         start = Start(x=x, name=PREVIOUS, seed=self.seed)
         if follower.init.startswith(CHECKED):
             start = self._checked(follower.init.removeprefix(CHECKED), run, x)
+        elif follower.init.startswith(MIXED):
+            name, share = follower.init.removeprefix(MIXED), follower.share
+            mean = (1 - share) * x + share * registry.get(name)(self.problem)
+            start = Start(x=mean, name=f"{PREVIOUS}, {share:g} of it {name}", seed=self.seed)
         ended = EndedStage(
             run.describe(),
             {name: np.stack(rows) for name, rows in run.trace.items()},

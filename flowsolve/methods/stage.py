@@ -16,6 +16,7 @@ from ..flows.raw import PREFIX as RAW
 from ..flows.raw import raw_prior
 from ..flows.zoo import find_prior
 from ..initialise import Start, make_start
+from ..numbers import to_float
 from ..objectives import BY_NAME, Objective, Synthesis
 from ..operators import Mask
 from ..problem import InverseProblem
@@ -28,6 +29,10 @@ PREVIOUS = "previous"
 CHECKED = "checked:"
 """Prefix of a start: where the stage before ended, or, for images where that predicts the measurements held
 out worse than the classical restoration of this name does, that restoration."""
+
+MIXED, SHARE, DEFAULT_SHARE = "mixed:", "share", 0.2
+"""Prefix of a start: a weighted mean of where the stage before ended and the classical restoration of this
+name, the option that says the share of the latter, and that share unless it is given."""
 
 PATIENCE, DEFAULT_PATIENCE = "patience", 20
 """How long the misfit of what is held out may go without falling, in iterations."""
@@ -63,9 +68,10 @@ class Stage:
     options : mapping
         Its options.
     init : str
-        A registered start or baseline, or ``previous``: where the stage before ended.
+        A registered start or baseline, or ``previous``: where the stage before ended; ``checked:NAME`` and
+        ``mixed:NAME``: that or, image by image, the baseline NAME, and a mean of both.
     init_options : mapping
-        Options of the baseline that it starts from.
+        Options of the baseline that it starts from; ``share`` of the baseline in a mean.
     max_iter : int
         Iterations.
     keep : {"final", "best"}
@@ -150,7 +156,12 @@ class Stage:
     @property
     def continues(self) -> bool:
         """Whether the stage goes on from the one before."""
-        return self.init == PREVIOUS or self.init.startswith(CHECKED)
+        return self.init == PREVIOUS or self.init.startswith((CHECKED, MIXED))
+
+    @property
+    def share(self) -> float:
+        """Share of the classical restoration in a mixed start."""
+        return float(self.init_options.get(SHARE, DEFAULT_SHARE))
 
     @property
     def keeps_best(self) -> bool:
@@ -170,11 +181,16 @@ class Stage:
 
     def _check_init(self) -> None:
         name = self.init
-        if name.startswith(CHECKED):
-            baselines.registry.get(name.removeprefix(CHECKED), "init")
+        if name.startswith((CHECKED, MIXED)):
+            baselines.registry.get(name.split(":", 1)[1], "init")
         elif name != PREVIOUS and name not in baselines.registry:
             initialise.registry.get(name.removeprefix(initialise.ENCODED), "init")
-        if self.init_options:
+        if name.startswith(MIXED):
+            _check_options("init_options", self.init_options, {SHARE})
+            share = to_float(self.init_options.get(SHARE, DEFAULT_SHARE), SHARE, "a number from 0 to 1")
+            if not 0 <= share <= 1:
+                raise ArgumentError(SHARE, share, "a number from 0 to 1")
+        elif self.init_options:
             if name not in baselines.registry:
                 raise ArgumentError("init_options", f"some for {name!r}", "some for a baseline")
             accepted = _options_of(baselines.registry.get(name)) - {"problem"}
@@ -271,8 +287,12 @@ class Stage:
         begin = "where the last stage ended" if self.continues else self.init
         if self.init.startswith(CHECKED):
             begin += f", or {self.init.removeprefix(CHECKED)} where that predicts what was held out better"
-        if self.init_options:
+        if self.init.startswith(MIXED):
+            begin = f"the mean of {begin} and {self.share:g} of {self.init.removeprefix(MIXED)}"
+        elif self.init_options:
             begin += f" ({', '.join(f'{k}={v}' for k, v in self.init_options.items())})"
+        if self.max_iter == 0:
+            return f"{begin}; no iterations"
         parts = [
             f"over {over}{name}",
             f"{phi} {weight}",

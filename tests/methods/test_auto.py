@@ -72,6 +72,7 @@ def test_what_is_hidden_is_found_over_latents_first(tiny_prior):
     assert stages[0].held_out and not stages[1].held_out and stages[2].phi == "smoothed"
     holes = planned(ops.Mask.box(5, dim_shape=(3, 8, 8)))
     assert holes[2].init == "checked:harmonic" and holes[2].phi == "nll"
+    assert holes[3].init == "mixed:harmonic" and holes[3].max_iter == 0
     assert [s.formulation for s in planned(ops.Identity((3, 8, 8)))] == ["analysis"]
 
 

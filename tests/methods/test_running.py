@@ -2,6 +2,7 @@ import multiprocessing
 import os
 import random
 import time
+from dataclasses import replace
 
 import h5py
 import methods_of_stages
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 from helpers import PATIENCE, Ticks, make_problem, make_tiny_prior
-from methods_of_stages import FAST, IMAGES, LATENTS, METHODS, THREE, TWO, WATCHED, make_method_run
+from methods_of_stages import FAST, FOUR, IMAGES, LATENTS, METHODS, TWO, WATCHED, make_method_run
 
 import flowsolve as fs
 from flowsolve import operators as ops
+from flowsolve.baselines import registry
 from flowsolve.errors import ArgumentError, FlowsolveError, RecordError, UnsupportedError
 from flowsolve.flows.checkpoints import save_prior
 from flowsolve.methods import Method, MethodRun, Stage
@@ -62,7 +64,7 @@ def test_a_method_is_one_record_with_one_trace(whole, tmp_path):
     assert_same(path, result, alone)
     record, trace = fs.open_run(path), result.trace
     rows = np.bincount(trace["stage"][:, 0])
-    assert len(rows) == len(METHODS[name].stages) and (rows > 1).all()
+    assert len(rows) == len(METHODS[name].stages) and (rows >= 1).all()
     assert record.trace["iteration"].tolist() == list(range(rows.sum()))
     assert (np.diff(trace["stage"], axis=0) >= 0).all()
     for column in ("seconds", *COUNTED):
@@ -75,6 +77,13 @@ def test_a_method_is_one_record_with_one_trace(whole, tmp_path):
     assert len(record.earlier.ended) == len(rows) - 1
     frame = record.to_frame()
     assert len(frame) == rows.sum() * 3
+
+
+def test_a_mixed_start_is_the_mean_of_both(tiny_prior, problem):
+    before = MethodRun(TWO, problem, tiny_prior).complete().x
+    mixed = Stage(init="mixed:harmonic", init_options={"share": 0.25}, max_iter=0)
+    result = MethodRun(replace(TWO, stages=(*TWO.stages, mixed)), problem, tiny_prior).complete()
+    torch.testing.assert_close(result.x, 0.75 * before + 0.25 * registry.get("harmonic")(problem))
 
 
 def test_a_rerun_is_identical(whole, tmp_path):
@@ -97,7 +106,7 @@ def test_each_stage_begins_where_the_last_ended(tiny_prior, problem):
     torch.testing.assert_close(result.x, begun.final.x, rtol=0, atol=0)
     np.testing.assert_array_equal(result.trace["value"][6:], begun.trace["value"])
     # What only one stage watches is unknown in the others.
-    three = MethodRun(THREE, problem, tiny_prior).complete().trace
+    three = MethodRun(FOUR, problem, tiny_prior).complete().trace
     np.testing.assert_array_equal(np.isnan(three["held_out"]), three["stage"] > 0)
 
 
@@ -164,8 +173,8 @@ def test_an_interruption_in_any_iteration_is_resumed_bit_by_bit(whole, error, tm
 
 @pytest.mark.parametrize("place", ["checked_start", "StageRun.record_to", "StageRun._begin"])
 def test_an_interruption_between_stages_leaves_a_record_to_go_on_from(place, tmp_path, monkeypatch):
-    alone, path = make_method_run("three").complete(), tmp_path / "run.h5"
-    going = make_method_run("three", path)
+    alone, path = make_method_run("four").complete(), tmp_path / "run.h5"
+    going = make_method_run("four", path)
 
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt

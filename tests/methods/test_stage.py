@@ -29,6 +29,10 @@ WRONG = [
     ({"init": "encoded:previous"}, "init"),
     ({"init": "encoded:tikhonov-gradient"}, "init"),
     ({"init": "checked:zeros"}, "init"),
+    ({"init": "mixed:zeros"}, "init"),
+    ({"init": "mixed:harmonic", "init_options": {"weight": 1}}, "init_options"),
+    ({"init": "mixed:harmonic", "init_options": {"share": 1.5}}, "share"),
+    ({"init": "mixed:harmonic", "init_options": {"share": "much"}}, "share"),
     ({"init": "zeros", "init_options": {"a": 1}}, "a baseline"),
     ({"init": "harmonic", "init_options": {"a": 1}}, "the option 'a'"),
     ({"init_options": "few"}, "init_options"),
@@ -86,6 +90,8 @@ def test_words_say_what_differs():
     assert "at 2 of the MAP weight" in held and "where the last stage ended" in held
     assert "held out" in held and "lowest misfit" in held
     assert "or harmonic where that predicts" in Stage(init="checked:harmonic").in_words()
+    mixed = Stage(init="mixed:harmonic", init_options={"share": 0.3}, max_iter=0)
+    assert mixed.in_words() == "the mean of where the last stage ended and 0.3 of harmonic; no iterations"
     assert "(weight=0.5)" in Stage(init="total-variation", init_options={"weight": 0.5}).in_words()
 
 
