@@ -92,9 +92,10 @@ is then left of the measurements the stage over images puts right."""
 LEAST_SIGMA = 0.002
 """Noise that is assumed at least where Ax = y cannot be a constraint: half a grey level of 8 bits."""
 
-SHARE_HIDDEN, SHARE_FEW = 0.2, 0.1
-"""Share of the classical restoration in the image at the end, with noise, where much is hidden and where
-there are few measurements: what the prior made up and what is smoothest err apart, their mean errs less."""
+SHARE_HIDDEN, SHARE_FEW = Between((0.01, 0.03), (0.2, 0.0)), Between((0.01, 0.03), (0.1, 0.1))
+"""Share of the classical restoration in the image at the end, where much is hidden and where there are few
+measurements: what the prior made up and what is smoothest err apart, their mean errs less. Harmonic filling
+keeps the noise of what is measured, so that its share falls with it."""
 
 SMOOTHING, USUAL_NOISE = 2 / 3, 0.015
 """Deviation of the smoothing, in units of the noise that the prior was trained with; and that, where it is
@@ -215,11 +216,13 @@ class Rule:
             objective_options={"smoothing": round(SMOOTHING * noise, 6)},
         )
 
-    def ended(self, last: Stage, share: float) -> tuple[Stage, ...]:
+    def ended(self, last: Stage, shares: Between) -> tuple[Stage, ...]:
         """Return the last stage and, with noise, the mean of where it ends and the classical restoration."""
-        if self.problem.sigma == 0:
+        share = shares.at(self.problem.sigma) if self.problem.sigma else 0.0
+        if share == 0:
             return (last,)
-        return last, replace(last, init=MIXED + self.start, init_options={"share": share}, max_iter=0)
+        mean = {"share": round(share, 3)}
+        return last, replace(last, init=MIXED + self.start, init_options=mean, max_iter=0)
 
     def _weight(self, factor: Between) -> float | None:
         """Return the weight, or None for the hard constraint."""
