@@ -1,9 +1,9 @@
 """What a network or a function is, as a SHA-256: the identity of a prior that no file of weights stands for.
 
 Of a network it covers the class, its printed form and every tensor of its state; of a function its source,
-defaults and what it closes over; of an object of another class the class and its attributes. What is none of
-these (an open file, a lock) counts by its class alone. Give ``sha256=`` to a prior where that is not what tells
-it from others.
+defaults and what it closes over; of an object of another class the class and its attributes. What is none
+of these (an open file, a lock) counts by its class alone. Give ``sha256=`` to a prior where that is not
+what tells it from others.
 """
 
 from __future__ import annotations

@@ -6,8 +6,6 @@ what another kind of prior says of images. One of your own is a subclass and a r
 
     @register_prior_term("spread")
     class Spread(LatentTerm):
-        \"""Sum of |z|.\"""
-
         def value(self, z, sizes):
             return z.abs().sum(-1, dtype=torch.float64)
 

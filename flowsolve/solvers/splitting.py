@@ -1,10 +1,10 @@
 """Half-quadratic splitting and ADMM: the data term and the prior by proximal steps in turn.
 
 Neither needs a gradient, and with a denoiser in place of the prior's proximal step they are plug-and-play
-(Venkatakrishnan, Bouman & Wohlberg, GlobalSIP 2013). The step τ is said as a noise level: a proximal step of
-length τ on w φ, w the weight and φ = −2 log p, is the most likely image behind noise of deviation
-s = √(2 w τ), so that a level s of the schedule stands for τ = s² / (2 w). With the MAP weight w = σ²/2 that
-is τ = s²/σ², as in DPIR (Zhang, Li, Zuo, Zhang, Van Gool & Timofte, "Plug-and-play image restoration with deep
+(Venkatakrishnan, Bouman & Wohlberg, GlobalSIP 2013). The step τ is said as a noise level: a proximal step
+of length τ on w φ, w the weight and φ = −2 log p, is the most likely image behind noise of deviation s =
+√(2 w τ), so that a level s of the schedule stands for τ = s² / (2 w). With the MAP weight w = σ²/2 that is
+τ = s²/σ², as in DPIR (Zhang, Li, Zuo, Zhang, Van Gool & Timofte, "Plug-and-play image restoration with deep
 denoiser prior", TPAMI 2021, eq. 6 and 7).
 """
 
