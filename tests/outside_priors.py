@@ -68,6 +68,11 @@ def make_denoiser(dtype=torch.float64, **options):
     return DenoiserPrior(Smoother(), dtype=dtype, **options)
 
 
+def make_plain_denoiser(*, device="cpu", dtype=torch.float64):
+    """Return the denoiser without a level, as a registered prior is made."""
+    return make_denoiser(dtype, device=device)
+
+
 def total_variation(image, sigma):
     """Denoise one NumPy image (H, W, C)."""
     from skimage.restoration import denoise_tv_chambolle

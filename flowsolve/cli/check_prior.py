@@ -57,13 +57,14 @@ def check_prior(
     from ..priors.base import FlowPrior
     from ..terminal import plain
     from ..threads import use_threads
+    from .named_prior import named_prior
     from .request import DTYPES
 
     if dtype not in DTYPES:
         raise ArgumentError("dtype", repr(dtype), " or ".join(DTYPES))
     if threads is not None:
         use_threads(threads)
-    flow = _found(prior, device, DTYPES[dtype])
+    flow = named_prior(prior, device, DTYPES[dtype])
     print(plain(f"{flow!r}, {_in_words(flow)}, sha256 {flow.sha256[:12]}"))
     if noise is None:
         noise = trained_with(flow)
@@ -85,22 +86,6 @@ def check_prior(
     print(f"\n{found or 'no'} problem{'' if found == 1 else 's'} found")
     if found:
         raise typer.Exit(1)
-
-
-def _found(target: str, device: str, dtype: torch.dtype) -> Prior:
-    """Return the prior of a name, a file, or ``MODULE:NAME``: a prior, or what makes one."""
-    from ..flows import load_prior
-    from ..priors.base import Prior
-    from .check_operator import find_object
-
-    if ":" not in target or target.startswith("raw:"):
-        return load_prior(target, device=device, dtype=dtype)
-    accepted = "a flowsolve.priors.Prior, or a function of device and dtype that makes one"
-    found = find_object(target, "prior", f"MODULE:NAME of {accepted}")
-    made = found if isinstance(found, Prior) or not callable(found) else found(device=device, dtype=dtype)
-    if not isinstance(made, Prior):
-        raise ArgumentError("prior", f"{target}, a {type(made).__name__}", accepted)
-    return made.to(device=device, dtype=dtype)
 
 
 def _in_words(prior: Prior) -> str:
