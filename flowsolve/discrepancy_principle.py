@@ -18,7 +18,7 @@ from .errors import ArgumentError, UnsupportedError
 from .fidelities import LeastSquares
 from .initialise import Start, as_start, usual_start
 from .objectives.base import Objective
-from .objectives.synthesis import Synthesis
+from .priors.terms import LATENTS
 from .result import Result
 from .rootfinding import BracketedSearch
 from .solvers.base import Solver, require_positive
@@ -112,7 +112,7 @@ def discrepancy(
     init = usual_start(init, objective)
     start: str | Start | torch.Tensor = init
     if not isinstance(init, str):
-        latent = len(objective.variable_shape) == 1
+        latent = objective.space == LATENTS
         start = as_start(init, problem, objective.prior, latent=latent)
     for _ in range(max_solves):
         going = np.flatnonzero(~search.done)
@@ -136,7 +136,7 @@ class _Book:
         n, y = len(objective), objective.problem.y
         self.objective, self.target = objective, target
         self.x, self.z = y.new_zeros(n, *objective.shape), y.new_zeros(n, objective.prior.n)
-        self.last = torch.zeros_like(self.z if isinstance(objective, Synthesis) else self.x)
+        self.last = torch.zeros_like(self.z if objective.space == LATENTS else self.x)
         self.lam, self.misfit = np.full(n, np.nan), np.full(n, np.inf)
         self.rows: list[dict[str, np.ndarray]] = []
         self.evaluations = np.zeros(n, dtype=np.int64)
@@ -157,7 +157,7 @@ class _Book:
         ratio = np.maximum(misfit, np.finfo(float).tiny) / self.target[going]
         nearer = np.abs(np.log(ratio)) < np.abs(np.log(self.misfit[going] / self.target[going]))
         index = torch.as_tensor(going, device=self.x.device)
-        self.last[index] = result.z if isinstance(self.objective, Synthesis) else result.x
+        self.last[index] = result.z if self.objective.space == LATENTS else result.x
         kept = torch.as_tensor(np.flatnonzero(nearer), device=self.x.device)
         self.x[index[kept]], self.z[index[kept]] = result.x[kept], result.z[kept]
         self.lam[going[nearer]], self.misfit[going[nearer]] = lam[nearer], misfit[nearer]
@@ -166,7 +166,7 @@ class _Book:
     def start(self) -> Start:
         """Return the last solve's points as a start."""
         name = "the last solve"
-        if isinstance(self.objective, Synthesis):
+        if self.objective.space == LATENTS:
             return Start(z=self.last.clone(), name=name)
         return Start(x=self.last.clone(), name=name)
 

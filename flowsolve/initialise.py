@@ -16,9 +16,10 @@ import torch
 from . import baselines
 from .ambient import plain, undisturbed
 from .errors import ArgumentError
-from .flows import FlowPrior
 from .given import as_tensor, check_estimate
 from .operators.checks import channels_last
+from .priors.base import Prior, require_flow
+from .priors.terms import LATENTS
 from .problem import InverseProblem
 from .registry import Registry
 
@@ -75,7 +76,7 @@ class Start:
 class Initialiser(Protocol):
     """What is registered under a name: a function that makes the start."""
 
-    def __call__(self, problem: InverseProblem, prior: FlowPrior, *, seed: int) -> Start:
+    def __call__(self, problem: InverseProblem, prior: Prior, *, seed: int) -> Start:
         """Return the start of `problem`."""
 
 
@@ -84,7 +85,7 @@ register_initialiser = registry.register
 
 
 @undisturbed
-def make_start(name: str, problem: InverseProblem, prior: FlowPrior, seed: int = 0) -> Start:
+def make_start(name: str, problem: InverseProblem, prior: Prior, seed: int = 0) -> Start:
     """Return the start of a name.
 
     Parameters
@@ -93,8 +94,8 @@ def make_start(name: str, problem: InverseProblem, prior: FlowPrior, seed: int =
         A name of `registry`; with ``encoded:`` before it, the latents E(x) of that image start.
     problem : InverseProblem
         The problem to start on.
-    prior : FlowPrior
-        The flow, at the size of the images.
+    prior : Prior
+        The prior, at the size of the images.
     seed : int
         Seed of the random starts; image i draws from the seed and i alone.
 
@@ -117,12 +118,12 @@ def make_start(name: str, problem: InverseProblem, prior: FlowPrior, seed: int =
     if start.x is None:
         raise ArgumentError("init", repr(name), f"{plain!r}, which is a latent already")
     with torch.no_grad():
-        z = prior.encode(start.x.to(device=prior.device, dtype=prior.dtype))
+        z = require_flow(prior, f"init: {name!r}").encode(start.x.to(device=prior.device, dtype=prior.dtype))
     return Start(z=z, name=name, seed=start.seed)
 
 
 def as_start(
-    given: Any, problem: InverseProblem, prior: FlowPrior, *, latent: bool, argument: str = "init"
+    given: Any, problem: InverseProblem, prior: Prior, *, latent: bool, argument: str = "init"
 ) -> Start:
     """Return what a user gave to start from as a `Start`.
 
@@ -133,8 +134,8 @@ def as_start(
         a result or record, of which the best iterate is taken, or an iterate.
     problem : InverseProblem
         The problem to start on.
-    prior : FlowPrior
-        The flow, at the size of the images.
+    prior : Prior
+        The prior, at the size of the images.
     latent : bool
         Whether, of what has both, the latents are taken.
     argument : str
@@ -156,13 +157,12 @@ def as_start(
         name, value = "", given
     tensor = plain(as_tensor(argument, value)).to(problem.y)
     shape = tuple(tensor.shape)
-    is_image, is_latent = (
-        shape == (len(problem), *problem.operator.dim_shape),
-        shape == (len(problem), prior.n),
-    )
+    is_image = shape == (len(problem), *problem.operator.dim_shape)
+    is_latent = prior.has_latents and shape == (len(problem), prior.n)
     if not (is_image or is_latent):
         image = ", ".join(map(str, problem.operator.dim_shape))
-        accepted = f"images ({len(problem)}, {image}) or latents ({len(problem)}, {prior.n})"
+        accepted = f"images ({len(problem)}, {image})"
+        accepted += f" or latents ({len(problem)}, {prior.n})" if prior.has_latents else ""
         hint = channels_last(shape, tuple(problem.operator.dim_shape))
         raise ArgumentError(argument, f"{name or 'tensor'} of shape {shape}", accepted + hint)
     if is_image and not isinstance(given, Start):
@@ -190,28 +190,30 @@ def usual_start(init: Any, objective: Any) -> Any:
     """
     if not isinstance(init, str) or init != AUTO:
         return init
-    over_latents = len(objective.variable_shape) == 1
     # A classical restoration has seen what is held out.
-    if over_latents or hasattr(objective.fidelity, "held_out"):
+    unseen = hasattr(objective.fidelity, "held_out") and objective.prior.has_latents
+    if objective.space == LATENTS or unseen:
         return "zeros"
     return baselines.classical_start(objective.problem)
 
 
 @register_initialiser("zeros")
-def zeros(problem: InverseProblem, prior: FlowPrior, *, seed: int) -> Start:
+def zeros(problem: InverseProblem, prior: Prior, *, seed: int) -> Start:
     """The latent z = 0; over images x = D(0)."""
-    return Start(z=problem.y.new_zeros(len(problem), prior.n), name="zeros", seed=seed)
+    n = require_flow(prior, "init: 'zeros'").n
+    return Start(z=problem.y.new_zeros(len(problem), n), name="zeros", seed=seed)
 
 
 @register_initialiser("random")
-def random(problem: InverseProblem, prior: FlowPrior, *, seed: int) -> Start:
+def random(problem: InverseProblem, prior: Prior, *, seed: int) -> Start:
     """A latent z ~ N(0, I), that is, an image drawn from the prior."""
-    draws = [_generator(seed, i).standard_normal(prior.n) for i in range(len(problem))]
+    n = require_flow(prior, "init: 'random'").n
+    draws = [_generator(seed, i).standard_normal(n) for i in range(len(problem))]
     return Start(z=_like(np.stack(draws), problem), name="random", seed=seed)
 
 
 @register_initialiser("uniform")
-def uniform(problem: InverseProblem, prior: FlowPrior, *, seed: int) -> Start:
+def uniform(problem: InverseProblem, prior: Prior, *, seed: int) -> Start:
     """Images of independent pixels, uniform on [0, 1] (Oberlin & Verm, 2021)."""
     shape = problem.operator.dim_shape
     draws = [_generator(seed, i).random(shape) for i in range(len(problem))]
@@ -219,58 +221,58 @@ def uniform(problem: InverseProblem, prior: FlowPrior, *, seed: int) -> Start:
 
 
 @register_initialiser("adjoint")
-def adjoint(problem: InverseProblem, prior: FlowPrior, *, seed: int) -> Start:
+def adjoint(problem: InverseProblem, prior: Prior, *, seed: int) -> Start:
     """The adjoint Aᵀy."""
     return Start(x=problem.operator.adjoint(problem.y), name="adjoint", seed=seed)
 
 
 @register_initialiser("pinv")
-def pinv(problem: InverseProblem, prior: FlowPrior, *, seed: int) -> Start:
+def pinv(problem: InverseProblem, prior: Prior, *, seed: int) -> Start:
     """The pseudo-inverse A⁺y: fits the measurements best, noise and all."""
     # In double precision: what A⁺ amplifies most is rounding.
     return Start(x=problem.operator.pinv(problem.y.double()).to(problem.y), name="pinv", seed=seed)
 
 
 @register_initialiser("classical")
-def classical(problem: InverseProblem, prior: FlowPrior, *, seed: int) -> Start:
+def classical(problem: InverseProblem, prior: Prior, *, seed: int) -> Start:
     """The classical restoration that suits the operator and the noise."""
     name = baselines.classical_start(problem)
     return Start(x=baselines.registry.get(name)(problem), name=name, seed=seed)
 
 
 @register_initialiser("tikhonov")
-def tikhonov(problem: InverseProblem, prior: FlowPrior, *, seed: int) -> Start:
+def tikhonov(problem: InverseProblem, prior: Prior, *, seed: int) -> Start:
     """Tikhonov, its weight half of what the discrepancy principle gives: sharp, with noise for the flow."""
     weight = START_WEIGHT * baselines.discrepancy_weight(problem, baselines.tikhonov)
     return Start(x=baselines.tikhonov(problem, weight), name="tikhonov", seed=seed)
 
 
 @register_initialiser("total-variation")
-def total_variation(problem: InverseProblem, prior: FlowPrior, *, seed: int) -> Start:
+def total_variation(problem: InverseProblem, prior: Prior, *, seed: int) -> Start:
     """Total variation, its weight from the noise level."""
     return Start(x=baselines.total_variation(problem), name="total-variation", seed=seed)
 
 
 @register_initialiser("non-local-means")
-def non_local_means(problem: InverseProblem, prior: FlowPrior, *, seed: int) -> Start:
+def non_local_means(problem: InverseProblem, prior: Prior, *, seed: int) -> Start:
     """Non-local means of scikit-image, its strength from the noise level (denoising only)."""
     return Start(x=baselines.non_local_means(problem), name="non-local-means", seed=seed)
 
 
 @register_initialiser("harmonic")
-def harmonic(problem: InverseProblem, prior: FlowPrior, *, seed: int) -> Start:
+def harmonic(problem: InverseProblem, prior: Prior, *, seed: int) -> Start:
     """Missing pixels by Laplace's equation (masks only)."""
     return Start(x=baselines.harmonic_fill(problem), name="harmonic", seed=seed)
 
 
 @register_initialiser("bicubic")
-def bicubic(problem: InverseProblem, prior: FlowPrior, *, seed: int) -> Start:
+def bicubic(problem: InverseProblem, prior: Prior, *, seed: int) -> Start:
     """Cubic interpolation of the coarse image (downsampling only)."""
     return Start(x=baselines.bicubic(problem), name="bicubic", seed=seed)
 
 
 @register_initialiser("back-projection")
-def back_projection(problem: InverseProblem, prior: FlowPrior, *, seed: int) -> Start:
+def back_projection(problem: InverseProblem, prior: Prior, *, seed: int) -> Start:
     """Cubic interpolation corrected to agree with the measurements (downsampling only)."""
     return Start(x=baselines.back_projection(problem), name="back-projection", seed=seed)
 

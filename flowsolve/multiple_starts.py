@@ -14,7 +14,7 @@ from .errors import ArgumentError
 from .initialise import Start, as_start, make_start, usual_start
 from .numbers import as_count, is_number
 from .objectives.base import Objective
-from .objectives.synthesis import Synthesis
+from .priors.terms import LATENTS
 from .result import Iterate, Result
 from .solvers.base import Solver
 from .tally import COUNTED
@@ -172,7 +172,7 @@ def _made(objective: Objective, start: Any, seed: int) -> Start:
     problem, prior = objective.problem, objective.prior
     if isinstance(start, str):
         return make_start(start, problem, prior, seed=seed)
-    latent = len(objective.variable_shape) == 1
+    latent = objective.space == LATENTS
     made = as_start(start, problem, prior, latent=latent, argument="starts")
     return made if isinstance(start, Start) else replace(made, name="given", seed=seed)
 
@@ -189,7 +189,7 @@ def _joined(objective: Objective, starts: Sequence[Start], seed: int) -> Start:
                 assert start.z is not None
                 points.append(objective.from_latent(start.z))
     joined = torch.cat(points)
-    if isinstance(objective, Synthesis):
+    if objective.space == LATENTS:
         return Start(z=joined, name=name, seed=seed)
     return Start(x=joined, name=name, seed=seed)
 

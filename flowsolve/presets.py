@@ -29,6 +29,7 @@ from .initialise import Start, make_start
 from .objectives import AsimSynthesis, OberlinVermAnalysis, OberlinVermSynthesis
 from .objectives.base import Objective
 from .operators import Blur, Downsample, Identity, LinearOperator, Mask, RandomProjection
+from .priors.terms import LATENTS
 from .problem import InverseProblem, degrade
 from .registry import Registry
 from .result import Result
@@ -216,7 +217,7 @@ def last_iterate(result: Result) -> Result:
 
 
 def _start(protocol: Protocol, objective: Objective, prior: FlowPrior, seed: int) -> Start:
-    if protocol.start != "zeros" or len(objective.variable_shape) == 1:
+    if protocol.start != "zeros" or objective.space == LATENTS:
         return make_start(protocol.start, objective.problem, objective.prior, seed=seed)
     # The objective's own flow has raw latents, whose 0 is another image.
     fitted = prior.at_size(*objective.shape[1:]) if prior.any_size else prior

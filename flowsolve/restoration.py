@@ -11,6 +11,7 @@ from .errors import ArgumentError
 from .flows import FlowPrior, load_prior
 from .methods import Method, MethodRun, classical_guard, plan_method
 from .numbers import as_count, to_float
+from .priors.base import Prior, require_flow
 from .problem import InverseProblem
 from .result import Result
 from .run import Callback
@@ -108,8 +109,9 @@ def make_method_run(
     """
     if not isinstance(problem, InverseProblem):
         raise ArgumentError("problem", type(problem).__name__, "an InverseProblem")
-    if not isinstance(prior, FlowPrior):
+    if not isinstance(prior, Prior):
         prior = load_prior(prior)
+    prior = require_flow(prior, "restore")
     if max_seconds is not None:
         max_seconds = to_float(max_seconds, "max_seconds", "a number > 0")
         if not max_seconds > 0:

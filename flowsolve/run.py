@@ -21,13 +21,15 @@ from .errors import ArgumentError, RecordError, UnsupportedError
 from .initialise import Start, as_start, make_start, usual_start
 from .metrics import decibels
 from .numbers import as_count
-from .objectives.base import Objective
+from .objectives.base import Objective, sum_squares
+from .objectives.evaluation import Evaluation
+from .priors.terms import LATENTS
 from .problem import InverseProblem
 from .recording import RunRecord, RunWriter, describe_run
 from .recording.checkpoint import Arrays, pack_state, unpack_state
 from .recording.earlier import EarlierStages
 from .result import Iterate, Result
-from .solvers.base import Solver
+from .solvers.base import Solver, solver_name
 from .stopping import Criterion, Progress, checked_limits, make_criterion
 from .tally import COUNTED
 
@@ -67,6 +69,8 @@ class Run:
         seed: int = 0,
     ) -> None:
         self.objective, self.solver, self.seed = objective, solver, as_count(seed, "seed")
+        if not solver.does_without_values():
+            objective.require_value(solver_name(solver))
         self.limits = checked_limits(**limits)
         self.criterion = make_criterion(**self.limits) if criterion is None else criterion
         # The objective that was given may be in use elsewhere: solvers get one that counts for this run.
@@ -239,7 +243,7 @@ class Run:
         init = usual_start(init, self.objective)
         if isinstance(init, str):
             return make_start(init, problem, prior, seed=self.seed)
-        start = as_start(init, problem, prior, latent=len(self.objective.variable_shape) == 1)
+        start = as_start(init, problem, prior, latent=self.objective.space == LATENTS)
         return start if isinstance(init, Start) else replace(start, seed=self.seed)
 
     @undisturbed
@@ -254,9 +258,9 @@ class Run:
         began = self._clock()
         self.state = self.solver.init(objective, u)
         self.seconds += self._clock() - began
-        value = self.state.evaluation.value.cpu().numpy()
-        if not np.isfinite(value).all():
-            bad = np.flatnonzero(~np.isfinite(value)).tolist()
+        value, known = self.state.evaluation.value.cpu().numpy(), self._known(self.state.evaluation)
+        if not np.isfinite(known).all():
+            bad = np.flatnonzero(~np.isfinite(known)).tolist()
             raise ArgumentError(
                 "init", f"a start at which F is not finite (images {bad})", "a start with finite F"
             )
@@ -265,8 +269,9 @@ class Run:
         self.best_u = self.u.clone()
         self.best_value = value.copy()
         self.best_iteration = np.zeros(len(objective), dtype=np.int64)
-        self.start_value = value.copy()
+        self.start_value = known.copy()
         self.trace: dict[str, list[np.ndarray]] = {}
+        self._moved = torch.full_like(self.state.evaluation.value, torch.nan)
         self._log(self.active)
         self.best_merit = self._merit().copy()
         if self.writer is not None:
@@ -354,9 +359,10 @@ class Run:
         self.iteration += 1
         active = self.active
         self.iterations[active] = self.iteration
-        value = self.state.evaluation.value.cpu().numpy()
+        value, known = self.state.evaluation.value.cpu().numpy(), self._known(self.state.evaluation)
         limit = self.start_value + DIVERGED * np.maximum(1, np.abs(self.start_value))
-        sound = torch.isfinite(self.state.u.flatten(1)).all(1).cpu().numpy() & (value <= limit[active])
+        sound = torch.isfinite(self.state.u.flatten(1)).all(1).cpu().numpy() & (known <= limit[active])
+        self._moved = self._residual(active)
         kept = torch.as_tensor(np.flatnonzero(sound), device=self.u.device)
         self.u[torch.as_tensor(active[sound], device=self.u.device)] = self.state.u[kept]
         self._log(active, sound)
@@ -367,6 +373,9 @@ class Run:
     def _keep_best(self, active: np.ndarray, value: np.ndarray, sound: np.ndarray) -> None:
         device, merit = self.u.device, self._merit()[active]
         better = sound & (merit < self.best_merit[active])
+        if not self.objective.has_value and self.criterion.merit == "value":
+            # Nothing tells one fixed-point iterate from another but that it comes later.
+            better = sound
         rows = torch.as_tensor(np.flatnonzero(better), device=device)
         self.best_u[torch.as_tensor(active[better], device=device)] = self.state.u[rows]
         self.best_value[active[better]] = value[better]
@@ -393,6 +402,17 @@ class Run:
             ends[waiting[ends[waiting] == "converged"]] = ""
         return ends
 
+    def _known(self, evaluation: Evaluation) -> np.ndarray:
+        """Return what is watched for divergence: F, or the data term where F has no value."""
+        known = evaluation.value if self.objective.has_value else evaluation.data_fidelity
+        return known.cpu().numpy()
+
+    def _residual(self, active: np.ndarray) -> torch.Tensor:
+        """Return ‖T(u) − u‖ / ‖u‖ of the solver's step T from the last iterate, shape (N,), float64."""
+        before = self.u[torch.as_tensor(active, device=self.u.device)]
+        tiny = torch.finfo(before.dtype).tiny
+        return (sum_squares(self.state.u - before) / sum_squares(before).clamp(min=tiny)).sqrt()
+
     def _log(self, active: np.ndarray, sound: np.ndarray | None = None) -> None:
         """Append a row to the trace; images that have ended, or just broke, repeat their last values."""
         evaluation, n = self.state.evaluation, len(self.objective)
@@ -409,6 +429,8 @@ class Run:
             rows = torch.as_tensor(active, device=truth.device)
             columns["psnr"] = torch.as_tensor(decibels(evaluation.image, truth[rows]))
         columns |= self.current.monitors(evaluation.image) | self.state.columns()
+        if not self.objective.has_value:
+            columns["residual"] = self._moved
         row = {}
         for name, column in columns.items():
             last = self.trace[name][-1] if name in self.trace else np.full(n, np.nan)

@@ -232,7 +232,11 @@ class GradientNorm(_Threshold):
 
 
 class RelativeChange(_Threshold):
-    """Stop an image when F changed by at most `limit` · max(1, |F|) over the last `window` iterations."""
+    """Stop an image when F changed by at most `limit` · max(1, |F|) over the last `window` iterations.
+
+    Where F has no value, the fixed-point residual ‖u_k+1 − u_k‖ / ‖u_k‖ must have been at most √`limit` for
+    as long: near a minimum F changes by the square of what its variable does.
+    """
 
     def __init__(self, limit: float, window: int = 5) -> None:
         super().__init__(limit)
@@ -243,6 +247,9 @@ class RelativeChange(_Threshold):
         values = progress.trace["value"]
         if len(values) <= self.window:
             return False
+        if progress.trace.get("residual"):
+            recent = np.stack([np.asarray(r) for r in list(progress.trace["residual"])[-self.window :]])
+            return recent.max(0) <= math.sqrt(self.limit)
         recent = np.stack([np.asarray(v) for v in list(values)[-self.window - 1 :]])
         spread = recent.max(0) - recent.min(0)
         return spread <= self.limit * np.maximum(1.0, np.abs(recent[-1]))

@@ -39,9 +39,8 @@ def make_problem(
     ArgumentError
         If images, mask, kernel or sizes cannot be used.
     """
-    config = prior.config
-    if config.channels != 3:
-        raise ArgumentError("prior", f"{prior.name}, of {config.channels} channels", "a prior of RGB images")
+    if prior.channels not in (3, None):
+        raise ArgumentError("prior", f"{prior.name}, of {prior.channels} channels", "a prior of RGB images")
     options = tasks.TaskOptions(
         factor=request.factor,
         kernel_size=request.kernel_size,
@@ -51,7 +50,7 @@ def make_problem(
         kernel=None if request.kernel is None else read_kernel(request.kernel, scale=request.kernel_scale),
     )
     if images is None:
-        size = None if request.measured else config.size
+        size = None if request.measured else prior.size
         images = read_images(request.images, limit=request.limit, size=size, clean=not request.measured)
     n = len(images.x)
     height, width = images.x.shape[-2:]
@@ -88,8 +87,7 @@ def _measured_size(
 ) -> tuple[int, int]:
     """Return height and width of the images that were measured, having asked whether the prior takes them."""
     height, width = task.image_size(size, options)
-    config = prior.config
-    if config.size is not None and (height, width) != config.size:
+    if prior.size is not None and (height, width) != prior.size:
         given = f"measurements of {size[1]}x{size[0]} pixels, that is, images of {width}x{height}"
-        raise ArgumentError("images", given, f"images of {config.size[1]}x{config.size[0]}")
+        raise ArgumentError("images", given, f"images of {prior.size[1]}x{prior.size[0]}")
     return height, width

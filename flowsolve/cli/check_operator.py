@@ -106,7 +106,7 @@ def load_operator(
     """
     from ..operators import LinearOperator, registry
 
-    found = _find(target) if ":" in target else registry.get(target, "operator")
+    found = find_object(target) if ":" in target else registry.get(target, "operator")
     if isinstance(found, LinearOperator):
         if options:
             raise ArgumentError("option", ", ".join(options), f"none, as {target} is an operator already")
@@ -129,20 +129,21 @@ def load_operator(
     return make, build(options)
 
 
-def _find(target: str) -> Any:
+def find_object(target: str, argument: str = "target", accepted: str = TARGET) -> Any:
+    """Return what ``MODULE:NAME`` names, the module as Python finds it from the current folder."""
     module_name, _, name = target.partition(":")
     sys.path.insert(0, "")
     try:
         found: Any = importlib.import_module(module_name)
     except ImportError as error:
-        raise ArgumentError("target", f"module {module_name!r} ({error})", TARGET) from None
+        raise ArgumentError(argument, f"module {module_name!r} ({error})", accepted) from None
     except ValueError:
-        raise ArgumentError("target", repr(target), TARGET) from None
+        raise ArgumentError(argument, repr(target), accepted) from None
     finally:
         sys.path.remove("")
     for part in name.split("."):
         if not hasattr(found, part):
-            raise ArgumentError("target", f"{name!r}, which {module_name} has not", TARGET)
+            raise ArgumentError(argument, f"{name!r}, which {module_name} has not", accepted)
         found = getattr(found, part)
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +16,7 @@ from .options import DataType, Device, Seed, Threads
 if TYPE_CHECKING:
     import torch
 
-    from ..flows import FlowPrior
+    from ..priors.base import FlowPrior, Prior
 
 TEMPERATURES = (0.7, 1.0)
 """Of the samples that are looked at where no images are given."""
@@ -26,7 +26,9 @@ SIDE = 64
 
 
 def check_prior(
-    prior: Annotated[str, typer.Argument(help="Name (see `list priors`) or .safetensors file.")],
+    prior: Annotated[
+        str, typer.Argument(help="Name (see `list priors`), .safetensors file, or MODULE:NAME of one's own.")
+    ],
     image: Annotated[
         list[Path] | None,
         typer.Option(help="Image, folder or zip to look at instead of samples; repeatable."),
@@ -43,30 +45,38 @@ def check_prior(
     dtype: DataType = "float32",
     seed: Seed = 0,
     threads: Threads = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Print every check of the conformance kit.")
+    ] = False,
 ) -> None:
-    """Check a prior: round trips, typical set, density, precision; on samples or on images.
+    """Check a prior: conformance, and of a flow typical set, density and precision on samples or images.
 
     Exit code 0 if all is well, 1 if a problem is found, 2 for a bad argument.
     """
-    from ..flows import health, load_prior
+    from ..flows import health
+    from ..priors.base import FlowPrior
     from ..terminal import plain
     from ..threads import use_threads
+    from .named_prior import named_prior
     from .request import DTYPES
 
     if dtype not in DTYPES:
         raise ArgumentError("dtype", repr(dtype), " or ".join(DTYPES))
     if threads is not None:
         use_threads(threads)
-    flow = load_prior(prior, device=device, dtype=DTYPES[dtype])
-    print(plain(f"{flow!r}, {flow.config.coupling} couplings, sha256 {flow.sha256[:12]}"))
+    flow = named_prior(prior, device, DTYPES[dtype])
+    print(plain(f"{flow!r}, {_in_words(flow)}, sha256 {flow.sha256[:12]}"))
     if noise is None:
         noise = trained_with(flow)
     elif not image:
         raise ArgumentError("noise", noise, "a deviation for the images of --image, of which there are none")
     check_noise(noise)
-    batches = _images(flow, image, limit, noise, seed) if image else _samples(flow, samples, seed)
-    found = 0
+    found = _check_conformance(flow, seed, verbose)
+    batches: Iterable[tuple[str, torch.Tensor, float]] = []
+    if isinstance(flow, FlowPrior):
+        batches = _images(flow, image, limit, noise, seed) if image else _samples(flow, samples, seed)
     for title, x, temperature in batches:
+        assert isinstance(flow, FlowPrior)
         report = health(flow, x, temperature)
         problems = report.problems()
         found += len(problems)
@@ -78,7 +88,28 @@ def check_prior(
         raise typer.Exit(1)
 
 
-def trained_with(prior: FlowPrior) -> float:
+def _in_words(prior: Prior) -> str:
+    """Return what kind of prior it is."""
+    coupling = getattr(getattr(prior, "config", None), "coupling", None)
+    return prior.kind if coupling is None else f"{coupling} couplings"
+
+
+def _check_conformance(prior: Prior, seed: int, verbose: bool) -> int:
+    """Print how the conformance kit finds the prior, and return the number of failures."""
+    from ..priors.conformance import check_prior as check
+
+    reports = check(prior, seed=seed)
+    failed = [report for report in reports if not report.passed]
+    for report in reports if verbose else failed:
+        print(report)
+    skipped = sum(report.skipped for report in reports)
+    print(
+        f"conformance: {len(reports) - len(failed) - skipped} passed, {len(failed)} failed, {skipped} skipped"
+    )
+    return len(failed)
+
+
+def trained_with(prior: Prior) -> float:
     """Return the deviation of the noise that the prior's card says it was trained with, 0 if it says none."""
     gaussian = getattr(prior.card, "noise_sigma", None) or 0.0
     width = getattr(prior.card, "noise_width", None) or 0.0
@@ -93,7 +124,7 @@ def check_noise(noise: float) -> None:
 
 def _samples(prior: FlowPrior, count: int, seed: int) -> Iterator[tuple[str, torch.Tensor, float]]:
     if prior.any_size:
-        side = -(-SIDE // prior.config.multiple) * prior.config.multiple
+        side = -(-SIDE // prior.multiple) * prior.multiple
         prior = prior.at_size(side, side)
     if count < 1:
         raise ArgumentError("samples", count, "an integer >= 1")
@@ -112,12 +143,10 @@ def _images(
 
     from ..images import read_images
 
-    if prior.config.channels != 3:
-        raise ArgumentError(
-            "prior", f"{prior.name}, of {prior.config.channels} channels", "a prior of RGB images"
-        )
+    if prior.channels != 3:
+        raise ArgumentError("prior", f"{prior.name}, of {prior.channels} channels", "a prior of RGB images")
     for path in paths:
-        found = read_images([path], limit=limit, size=prior.config.size, argument="image").x
+        found = read_images([path], limit=limit, size=prior.size, argument="image").x
         draws = np.random.default_rng(seed).standard_normal(found.shape)
         x = torch.as_tensor(found + noise * draws).to(device=prior.device, dtype=prior.dtype)
         yield f"{path}, with noise {noise:.3g}" if noise else str(path), x, 1.0

@@ -11,7 +11,7 @@ from rich.table import Table
 from ..errors import ArgumentError
 
 if TYPE_CHECKING:
-    from ..flows import FlowPrior
+    from ..flows import GlowPrior
     from ..flows.foreign import ImportedPrior
 
 
@@ -52,7 +52,7 @@ def import_prior(
         raise ArgumentError("out", f"{out}, which exists", "a new file, or --force to replace it")
     if size is not None and any_size:
         raise ArgumentError("size", f"{size} and --any-size", "one of them")
-    from ..flows import FlowPrior, save_prior
+    from ..flows import GlowPrior, save_prior
     from ..flows.checkpoints import checked_target
     from ..flows.foreign import import_prior as run
 
@@ -69,10 +69,10 @@ def import_prior(
         **{name: value for name, value in settings.items() if value is not None},
     )
     save_prior(out, imported.glow, imported.card)
-    _print(imported, FlowPrior(imported.glow), out)
+    _print(imported, GlowPrior(imported.glow), out)
 
 
-def _print(imported: ImportedPrior, prior: FlowPrior, out: Path) -> None:
+def _print(imported: ImportedPrior, prior: GlowPrior, out: Path) -> None:
     from .tables import console
 
     config = imported.glow.config
@@ -99,7 +99,7 @@ def _print(imported: ImportedPrior, prior: FlowPrior, out: Path) -> None:
     console().print(table)
 
 
-def _round_trip_error(prior: FlowPrior) -> float:
+def _round_trip_error(prior: GlowPrior) -> float:
     """Return the largest difference between a smooth image in [0, 1] and its decoded latent."""
     import torch
 

@@ -14,7 +14,8 @@ def rerun(
     record: Annotated[Path, typer.Argument(metavar="RUN.h5", help="Record of a run.")],
     out: Annotated[Path | None, typer.Option(help="Record the repetition in this file.")] = None,
     prior: Annotated[
-        str | None, typer.Option(help="Name or file of the prior, if it is no longer where the run had it.")
+        str | None,
+        typer.Option(help="Name, file or MODULE:NAME of the prior, if it is no longer where the run had it."),
     ] = None,
     threads: Threads = None,
 ) -> None:

@@ -13,7 +13,8 @@ from .options import Threads
 def resume(
     record: Annotated[Path, typer.Argument(metavar="RUN.h5", help="Record of a run that did not finish.")],
     prior: Annotated[
-        str | None, typer.Option(help="Name or file of the prior, if it is no longer where the run had it.")
+        str | None,
+        typer.Option(help="Name, file or MODULE:NAME of the prior, if it is no longer where the run had it."),
     ] = None,
     threads: Threads = None,
 ) -> None:

@@ -145,15 +145,24 @@ def _settings(record: RunRecord) -> dict[str, str]:
         "created": f"{attributes.get('created', '?')} by flowsolve {version}",
         "operator": f"{operator['name']} {_brief(details)}",
         "noise": f"sigma {config['noise']['sigma']:g}",
-        "prior": f"{config['prior']['name']} (sha256 {config['prior']['sha256'][:12]}…)",
+        "prior": _prior_in_words(config["prior"]),
         **_settings_of_method(record),
         "objective": f"{objective['formulation']}, phi {objective['phi']}, "
-        + ("hard constraint Ax = y" if lam is None else f"lam {_weight(lam)}"),
+        + ("hard constraint Ax = y" if lam is None else f"lam {_weight(lam)}")
+        + ("" if objective.get("has_value", True) else "; F has no value, its fixed point is sought"),
         "solver": f"{config['solver']['name']} ({options})",
         "start": f"{config['initialiser']['name']}, seed {config['initialiser']['seed']}",
         "limits": ", ".join(f"{k} {v}" for k, v in config["limits"].items() if v is not None),
         "computed": f"{config['dtype']} on {config['device']}",
     }
+
+
+def _prior_in_words(described: dict[str, Any]) -> str:
+    """Return name, kind where it is no flow, and hash of a prior."""
+    kind = described.get("kind", "flow")
+    level = "" if described.get("sigma") is None else f" at sigma {described['sigma']:g}"
+    what = "" if kind == "flow" else f"{kind}{level}, "
+    return f"{described['name']} ({what}sha256 {described['sha256'][:12]}…)"
 
 
 def _settings_of_method(record: RunRecord) -> dict[str, str]:
@@ -213,6 +222,11 @@ def _statuses(record: RunRecord) -> list[str]:
     return [text or "running" for text in texts]
 
 
+def _has_value(record: RunRecord) -> bool:
+    """Return whether F of a record has a value, and not only a fixed point."""
+    return bool(record.config["objective"].get("has_value", True))
+
+
 def _images_table(record: RunRecord) -> Table:
     from ..recording.classical import restored_psnr
     from ..recording.earlier import values_of_last_stage
@@ -223,15 +237,16 @@ def _images_table(record: RunRecord) -> Table:
     value = value[np.isfinite(value).any(axis=1).argmax() :]
     last = len(trace["value"]) - 1
     statuses = _statuses(record)
-    columns: dict[str, np.ndarray] = {
-        "F: start": value[0],
-        "lowest": np.nanmin(value, axis=0),
-        "evals": trace["evaluations"][last],
-    }
-    if "psnr" in trace:
+    if _has_value(record):
         best = len(trace["value"]) - len(value) + np.nanargmin(value, axis=0)
+        columns: dict[str, np.ndarray] = {"F: start": value[0], "lowest": np.nanmin(value, axis=0)}
+    else:
+        best = np.full(n, last)
+        columns = {"residual: first": trace["residual"][min(1, last)], "last": trace["residual"][last]}
+    columns["evals"] = trace["evaluations"][last]
+    if "psnr" in trace:
         columns["dB: start"] = trace["psnr"][0]
-        columns["at lowest"] = trace["psnr"][best, np.arange(n)]
+        columns["at lowest" if _has_value(record) else "at end"] = trace["psnr"][best, np.arange(n)]
         columns["highest"] = np.nanmax(trace["psnr"], axis=0)
         restored = restored_psnr(record) if record.method is not None else None
         if restored is not None:
@@ -251,6 +266,6 @@ def _images_table(record: RunRecord) -> Table:
 
 
 def _cell(heading: str, value: float) -> str:
-    if heading in ("dB: start", "at lowest", "highest", "kept"):
+    if heading in ("dB: start", "at lowest", "at end", "highest", "kept"):
         return number(value)
     return number(value, ".5g")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from ..flows import FlowPrior, load_prior
+from ..priors.base import Prior
 from ..recording import RunRecord
 from ..threads import use_threads as torch_threads
+from .named_prior import named_prior
 from .progress import ProgressLine
 
 
@@ -15,11 +16,11 @@ def use_threads(record: RunRecord, threads: int | None) -> None:
     torch_threads(record.config["threads"] if threads is None else threads)
 
 
-def load_for(record: RunRecord, prior: str | None) -> FlowPrior | None:
+def load_for(record: RunRecord, prior: str | None) -> Prior | None:
     """Return the prior that was named, on the run's device and in its dtype; None if none was."""
     if prior is None:
         return None
-    return load_prior(prior, device=record.config["device"], dtype=getattr(torch, record.config["dtype"]))
+    return named_prior(prior, record.config["device"], getattr(torch, record.config["dtype"]))
 
 
 def progress_of(record: RunRecord, label: str) -> ProgressLine:

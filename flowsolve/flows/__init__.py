@@ -1,6 +1,6 @@
 """Normalizing-flow priors: the network, its frozen form, files of weights, named priors.
 
-Most users need :func:`load_prior` and the :class:`FlowPrior` that it returns.
+Most users need :func:`load_prior` and the :class:`GlowPrior` that it returns.
 """
 
 from .checkpoints import PriorCard, read_checkpoint, save_prior
@@ -10,7 +10,7 @@ from .diagnosis import Health, health
 from .glow import Glow
 from .inference import FrozenGlow
 from .linearize import Linearized
-from .prior import FlowPrior
+from .prior import FlowPrior, GlowPrior
 from .zoo import list_priors, load_prior, register_prior
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "FrozenGlow",
     "Glow",
     "GlowConfig",
+    "GlowPrior",
     "Health",
     "Linearized",
     "PriorCard",

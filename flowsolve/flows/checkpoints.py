@@ -17,17 +17,18 @@ from typing import TYPE_CHECKING
 
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
 from ..errors import ArgumentError, CheckpointError
 from ..files import read_regular, target, write_atomically
+from ..priors.card import PriorCard as PriorCard
 from .config import GlowConfig, first_problem
 from .glow import Glow
 
 if TYPE_CHECKING:
-    from .prior import FlowPrior
+    from .prior import GlowPrior
 
 HEADER = "flowsolve_prior"
 SCHEMA = 1
@@ -36,43 +37,6 @@ MAX_BYTES = 2**34
 """Largest file of weights that is read."""
 
 _SHOWN = 4
-
-
-class PriorCard(BaseModel):
-    """What a person should know about a prior before using it.
-
-    Parameters
-    ----------
-    summary : str
-        One line: what images it is for.
-    training : str
-        The images it was trained on.
-    terms : str
-        Licence of the weights, or the terms of the data that carry over to them.
-    bits_per_dim : float or None
-        Held-out negative log-likelihood in bits a dimension, where it was measured.
-    notes : str
-        What else is worth knowing, such as what an import had to assume.
-    noise_sigma : float or None
-        Standard deviation of the Gaussian noise that was added to the images it was trained on, in units of
-        their range; None where it is not known.
-    noise_width : float or None
-        Width of the uniform noise that was added to unquantised images in place of one grey level; None where
-        that was not done.
-    latent_companion : str or None
-        Name of a prior of the same images that is better for descents over latents.
-    """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    summary: str = ""
-    training: str = "not stated"
-    terms: str = "not stated"
-    bits_per_dim: float | None = None
-    notes: str = ""
-    noise_sigma: float | None = None
-    noise_width: float | None = None
-    latent_companion: str | None = None
 
 
 LATER = ("notes", "noise_sigma", "noise_width", "latent_companion")
@@ -102,7 +66,7 @@ def serialise(glow: Glow, card: PriorCard) -> bytes:
     return bytes(safetensors.torch.save(tensors, metadata=metadata))
 
 
-def save_prior(path: str | os.PathLike[str], model: Glow | FlowPrior, card: PriorCard | None = None) -> Path:
+def save_prior(path: str | os.PathLike[str], model: Glow | GlowPrior, card: PriorCard | None = None) -> Path:
     """Write a prior to a file, atomically.
 
     Parameters
@@ -110,7 +74,7 @@ def save_prior(path: str | os.PathLike[str], model: Glow | FlowPrior, card: Prio
     path : path-like
         Where to write; the name must end in ``.safetensors``. A file that is there is
         replaced once the new one is complete.
-    model : Glow or FlowPrior
+    model : Glow or GlowPrior
         The network.
     card : PriorCard, optional
         Its card; by default that of the prior, or an empty one for a Glow.

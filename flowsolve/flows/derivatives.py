@@ -10,7 +10,7 @@ derivatives of theirs, are right too. For tens of products at one point there is
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,8 +18,7 @@ from torch import Tensor
 
 from ..ambient import undisturbed
 from ..errors import ArgumentError
-from .choices import checked_phi
-from .energies import latent_energy
+from ..priors.terms import of_latents
 from .linearize import require_like
 from .prior import FlowPrior
 
@@ -102,8 +101,9 @@ class Energy:
     ----------
     prior : FlowPrior
         The prior.
-    phi : {"nll", "latent", "typical"}
-        Which energy; see :meth:`FlowPrior.energy`.
+    phi : str
+        Which energy: ``nll``, ``latent``, ``typical`` or another term of latents; see
+        :meth:`FlowPrior.energy`.
     over : {"images", "latents"}
         phi(x) of images (..., C, H, W), or psi(z) = phi(D(z)) of latents (..., n).
 
@@ -130,17 +130,17 @@ class Energy:
     def __init__(self, prior: FlowPrior, phi: str = "nll", over: str = "images") -> None:
         if over not in OVER:
             raise ArgumentError("over", repr(over), " or ".join(map(repr, OVER)))
-        self.prior, self.phi, self.over = prior, checked_phi(phi), over
+        self.prior, self.phi, self.over, self.term = prior, phi, over, of_latents(phi)
 
     def value(self, point: Tensor) -> Tensor:
         """Return the energies (...) of images (..., C, H, W) or latents (..., n)."""
         if self.over == "images":
             return self.prior.energy(point, self.phi)
-        if self.phi == "nll":
+        if self.term.needs_log_det:
             return self.prior.latent_energy(point, self.phi)[1]
         # Without the log-determinant an energy of latents needs no pass through the flow.
         self.prior.split_latent(point)
-        return latent_energy(point, self.phi, self.prior.latent_sizes).to(point.dtype)
+        return self.term.value(point, self.prior.latent_sizes).to(point.dtype)
 
     @undisturbed
     def value_and_grad(self, point: Tensor) -> tuple[Tensor, Tensor]:
@@ -181,7 +181,7 @@ class Energy:
         """Return the product of the Gauss-Newton matrix J^T G J with a vector.
 
         J is the Jacobian of the latent (that of E over images, the identity over latents) and G that
-        of :func:`energy_curvature`: 2 I, but for ``typical``. The curvature of log|det J|, of which
+        of `LatentTerm.curvature`: 2 I, but for ``typical``. The curvature of log|det J|, of which
         ``nll`` is made too, is dropped: it is not a square, and may be negative.
 
         Parameters
@@ -202,36 +202,10 @@ class Energy:
         _vector(v, point)
         if self.over == "latents":
             self.prior.split_latent(point)
-            return energy_curvature(point, v, self.phi, self.prior.latent_sizes)
+            return self.term.curvature(point, v, self.prior.latent_sizes)
         z, pushed = jvp(self.prior.encode, point, v)
         sizes = self.prior.at_size(point.shape[-2], point.shape[-1]).latent_sizes
-        return vjp(self.prior.encode, point, energy_curvature(z, pushed, self.phi, sizes))[1]
-
-
-def energy_curvature(z: Tensor, v: Tensor, phi: str, sizes: Sequence[int]) -> Tensor:
-    """Return G v, G the Gauss-Newton matrix of an energy of latents without its log-determinant.
-
-    Parameters
-    ----------
-    z, v : Tensor
-        Latents and directions (..., n).
-    phi : {"latent", "nll", "typical"}
-        ``||z||^2`` has G = 2 I. ``typical`` is the sum over the levels of r^2 with
-        r = (||z_l||^2 - n_l) / sqrt(2 n_l), and G is the sum of 2 grad r grad r^T: in each level
-        4 z_l <z_l, v_l> / n_l.
-    sizes : sequence of int
-        Number of values in each level's latent, finest first.
-
-    Returns
-    -------
-    Tensor
-        (..., n).
-    """
-    if phi != "typical":
-        return 2 * v
-    parts = zip(z.split(list(sizes), -1), v.split(list(sizes), -1), sizes, strict=True)
-    along = [(a, 4 / n * (a * b).sum(-1, keepdim=True, dtype=torch.float64)) for a, b, n in parts]
-    return torch.cat([factor.to(a.dtype) * a for a, factor in along], -1)
+        return vjp(self.prior.encode, point, self.term.curvature(z, pushed, sizes))[1]
 
 
 def _pullback(function: Callable[[Tensor], Any], point: Tensor) -> tuple[Any, Callable[..., Any]]:

@@ -33,7 +33,7 @@ class FrozenGlow:
     dtype : torch.dtype
         What to compute in. The folding itself is always done in float64.
     memory : {"store", "checkpoint", "invertible", "auto"}
-        What a gradient keeps; see :class:`~flowsolve.flows.prior.FlowPrior`.
+        What a gradient keeps; see :class:`~flowsolve.flows.prior.GlowPrior`.
     coupling_dtype : torch.dtype, optional
         What the couplings' networks compute in; by default `dtype`.
 

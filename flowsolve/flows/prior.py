@@ -1,4 +1,4 @@
-"""The prior that a person holds: images to latents and back, densities, energies, samples.
+"""A Glow as a prior: images to latents and back, densities, energies, samples.
 
 Every method takes any leading (batch) dimensions, treats each image as its own problem, and
 can be differentiated; the weights cannot.
@@ -6,28 +6,23 @@ can be differentiated; the weights cannot.
 
 from __future__ import annotations
 
-import copy
 import hashlib
-import math
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
 
 from ..ambient import undisturbed
-from ..errors import ArgumentError
+from ..priors.base import FlowPrior as FlowPrior
 from .checkpoints import PriorCard, serialise
-from .choices import PHIS as PHIS
-from .choices import checked_phi
 from .config import GlowConfig
-from .energies import latent_energy
 from .glow import Glow
 from .padding import crop, padded_size, reflect
 from .placed import Placed
 
 
-class FlowPrior(Placed):
-    """A normalizing flow E from images to standardised latents, with its inverse D.
+class GlowPrior(Placed, FlowPrior):
+    """A Glow (Kingma & Dhariwal, NeurIPS 2018) from images to standardised latents, with its inverse.
 
     Parameters
     ----------
@@ -68,16 +63,12 @@ class FlowPrior(Placed):
         memory: str = "store",
         coupling_dtype: torch.dtype | None = None,
     ) -> None:
-        self.name = name
-        self.source = source
-        self.card = PriorCard() if card is None else card
+        config = glow.config
+        FlowPrior.__init__(
+            self, name=name, channels=config.channels, size=config.size, source=source, card=card
+        )
         self._sha256 = sha256
-        self._size = glow.config.size
-        super().__init__(glow, device, dtype, memory, coupling_dtype)
-
-    def __repr__(self) -> str:
-        size = "any size" if self._size is None else f"{self._size[0]}x{self._size[1]}"
-        return f"FlowPrior({self.name!r}, {size}, {self.dtype}, {str(self.device)!r})"
+        Placed.__init__(self, glow, device, dtype, memory, coupling_dtype)
 
     @property
     def config(self) -> GlowConfig:
@@ -97,76 +88,42 @@ class FlowPrior(Placed):
         return self._sha256
 
     @property
-    def any_size(self) -> bool:
-        """Whether the prior has no image size yet; see :meth:`at_size`."""
-        return self._size is None
+    def multiple(self) -> int:
+        """What heights and widths must be a multiple of to be taken without reflection."""
+        return self.config.multiple
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image.
+    def preserves_volume(self) -> bool:
+        """Whether the couplings are additive."""
+        return self.config.coupling == "additive"
 
-        Raises
-        ------
-        ArgumentError
-            If the prior takes any size and none was chosen with :meth:`at_size`.
+    @property
+    def bits(self) -> int:
+        """Bits a value of the training images."""
+        return self.config.bits
+
+    def settings(self) -> dict[str, Any]:
+        """Return the memory mode and the dtype of the couplings."""
+        return {"memory": self.memory, "coupling_dtype": str(self.coupling_dtype).removeprefix("torch.")}
+
+    def as_recorded(self, settings: dict[str, Any], dtype: torch.dtype) -> GlowPrior:
+        """Return the prior with the dtypes and the memory mode of a run.
+
+        What the record does not name, as those of older versions, stays as the prior has it.
         """
-        return (self.config.channels, *self._chosen_size())
+        prior = self if self.dtype == dtype else self.to(dtype=dtype)
+        coupling_dtype = settings.get("coupling_dtype")
+        if coupling_dtype is not None:
+            coupling_dtype = getattr(torch, coupling_dtype, coupling_dtype)
+            if prior.coupling_dtype != coupling_dtype:
+                prior = prior.to(coupling_dtype=coupling_dtype)
+        memory = settings.get("memory") or prior.memory
+        return prior if memory == prior.memory else prior.with_memory(memory)
 
     @property
-    def n(self) -> int:
-        """Number of values in a latent: that in an image, or more where images are reflected."""
-        return sum(self.latent_sizes)
-
-    @property
-    def latent_shapes(self) -> list[tuple[int, int, int]]:
+    def latent_shapes(self) -> list[tuple[int, ...]]:
         """Shape of each level's latent, the finest level first."""
-        return self.config.latent_shapes(padded_size(self._chosen_size(), self.config.multiple))
-
-    @property
-    def latent_sizes(self) -> list[int]:
-        """Number of values in each level's latent, the finest level first."""
-        return [math.prod(shape) for shape in self.latent_shapes]
-
-    def at_size(self, height: int, width: int) -> FlowPrior:
-        """Return a prior that takes any size, for images of this size.
-
-        Parameters
-        ----------
-        height, width : int
-            At least 1; the image is reflected to the next multiples of ``2**levels``.
-
-        Raises
-        ------
-        ArgumentError
-            If this prior was trained for another size, or a side is not positive.
-        """
-        trained = self.config.size
-        if (trained is not None and trained != (height, width)) or min(height, width) < 1:
-            raise ArgumentError("size", (height, width), self._accepted_sizes())
-        other = copy.copy(self)
-        other._size = (height, width)
-        return other
-
-    def check_image(self, x: Tensor) -> None:
-        """Refuse what is not an image of this prior.
-
-        Parameters
-        ----------
-        x : Tensor
-            Images (..., C, H, W).
-
-        Raises
-        ------
-        ArgumentError
-            If `x` is not a torch tensor, or has another shape, dtype or device.
-        """
-        channels = self.config.channels
-        accepted = f"images (..., {channels}, H, W) with {self._accepted_sizes()}"
-        self._check_tensor("x", x, accepted)
-        size = (x.shape[-2], x.shape[-1]) if x.ndim >= 3 else (0, 0)
-        fits = min(size) > 0 if self._size is None else size == self._size
-        if not fits or x.shape[-3] != channels:
-            raise ArgumentError("x", f"shape {tuple(x.shape)}", accepted)
+        return [*self.config.latent_shapes(padded_size(self._chosen_size(), self.config.multiple))]
 
     @overload
     def encode(self, x: Tensor, log_det: Literal[False] = ...) -> Tensor: ...
@@ -236,143 +193,17 @@ class FlowPrior(Placed):
         x = crop(x, self._chosen_size()).reshape(*batch, *self.image_shape)
         return x if total is None else (x, total.reshape(batch))
 
-    def split_latent(self, z: Tensor) -> list[Tensor]:
-        """Return a latent level by level.
-
-        Parameters
-        ----------
-        z : Tensor
-            Latents (..., n).
-
-        Returns
-        -------
-        list of Tensor
-            For each level, finest first, (..., c, h, w) with the shapes of
-            :attr:`latent_shapes` and at least one leading dimension.
-
-        Raises
-        ------
-        ArgumentError
-            If `z` is not a torch tensor of this length, dtype and device.
-        """
-        accepted = f"latents (..., {self.n})"
-        self._check_tensor("z", z, accepted)
-        if z.ndim == 0 or z.shape[-1] != self.n:
-            raise ArgumentError("z", f"shape {tuple(z.shape)}", accepted)
-        batch = z.shape[:-1] or (1,)
-        parts = z.split(self.latent_sizes, -1)
-        return [part.reshape(*batch, *shape) for part, shape in zip(parts, self.latent_shapes, strict=True)]
-
     @undisturbed
     def log_prob(self, x: Tensor) -> Tensor:
         """Return the natural log-density (...) of images (..., C, H, W) in [0, 1]."""
-        z, log_det = self.encode(x, log_det=True)
-        return log_det - 0.5 * (z.square().sum(-1) + z.shape[-1] * math.log(2 * math.pi))
-
-    def sample(self, n: int, seed: int, temperature: float = 1.0) -> Tensor:
-        """Draw images from the prior.
-
-        Parameters
-        ----------
-        n : int
-            How many.
-        seed : int
-            Seed; the same latents are drawn on every device.
-        temperature : float
-            Standard deviation of the latents.
-
-        Returns
-        -------
-        Tensor
-            Images (n, C, H, W); not clipped to [0, 1].
-
-        Raises
-        ------
-        ArgumentError
-            If `n` is not positive, or `temperature` is negative or not finite.
-        """
-        if n < 1:
-            raise ArgumentError("n", n, "an integer >= 1")
-        if not (math.isfinite(temperature) and temperature >= 0):
-            raise ArgumentError("temperature", temperature, "a finite number >= 0")
-        generator = torch.Generator().manual_seed(seed)
-        z = temperature * torch.randn(n, self.n, generator=generator, dtype=torch.float64)
-        with torch.no_grad():
-            return self.decode(z.to(self.device, self.dtype))
+        return super().log_prob(x)
 
     @undisturbed
     def energy(self, x: Tensor, phi: str = "nll") -> Tensor:
-        """Return the energy phi(x) of images.
-
-        Parameters
-        ----------
-        x : Tensor
-            Images (..., C, H, W).
-        phi : {"latent", "nll", "typical"}
-            ``||E(x)||^2``; or ``||E(x)||^2 - 2 log|det J_E(x)|``: twice the negative
-            log-density less the constant ``n log(2 pi)``; or see :mod:`.energies`.
-
-        Returns
-        -------
-        Tensor
-            One value an image, (...).
-
-        Raises
-        ------
-        ArgumentError
-            If `phi` is another name, or as :meth:`check_image`.
-        """
-        if checked_phi(phi) != "nll":
-            z = self.encode(x)
-            sizes = self.at_size(x.shape[-2], x.shape[-1]).latent_sizes
-            return latent_energy(z, phi, sizes).to(x.dtype)
-        z, log_det = self.encode(x, log_det=True)
-        return z.square().sum(-1) - 2 * log_det
+        """Return the energy phi(x) of images; see `FlowPrior.energy`."""
+        return super().energy(x, phi)
 
     @undisturbed
     def latent_energy(self, z: Tensor, phi: str = "nll") -> tuple[Tensor, Tensor]:
-        """Return the images of latents and their energies, in one pass of the decoder.
-
-        Parameters
-        ----------
-        z : Tensor
-            Latents (..., n).
-        phi : {"latent", "nll", "typical"}
-            ``||z||^2``, ``||z||^2 + 2 log|det J_D(z)|``, or see :mod:`.energies`.
-
-        Returns
-        -------
-        x : Tensor
-            ``decode(z)``, (..., C, H, W).
-        psi : Tensor
-            ``energy(decode(z), phi)`` up to rounding, (...).
-
-        Raises
-        ------
-        ArgumentError
-            If `phi` is another name, or as :meth:`decode`.
-        """
-        if checked_phi(phi) != "nll":
-            return self.decode(z), latent_energy(z, phi, self.latent_sizes).to(z.dtype)
-        x, log_det = self.decode(z, log_det=True)
-        return x, z.square().sum(-1) + 2 * log_det
-
-    def _chosen_size(self) -> tuple[int, int]:
-        if self._size is None:
-            accepted = "a prior with a size: this one takes any, choose it with prior.at_size(height, width)"
-            raise ArgumentError("prior", self.name, accepted)
-        return self._size
-
-    def _accepted_sizes(self) -> str:
-        size = self._size or self.config.size
-        if size is not None:
-            return f"height {size[0]} and width {size[1]}"
-        return "height and width at least 1"
-
-    def _check_tensor(self, argument: str, value: object, accepted: str) -> None:
-        if not isinstance(value, Tensor):
-            raise ArgumentError(argument, type(value).__name__, f"a torch.Tensor, {accepted}")
-        if value.dtype != self.dtype:
-            raise ArgumentError(argument, value.dtype, f"{self.dtype}, or prior.to(dtype={value.dtype})")
-        if value.device.type != self.device.type:
-            raise ArgumentError(argument, f"device {value.device}", f"a tensor on {self.device}")
+        """Return the images of latents and their energies; see `FlowPrior.latent_energy`."""
+        return super().latent_energy(z, phi)

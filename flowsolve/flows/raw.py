@@ -10,10 +10,15 @@ import copy
 
 from .checkpoints import PriorCard
 from .config import GlowConfig
-from .prior import FlowPrior
+from .prior import FlowPrior, GlowPrior
 
 PREFIX = "raw:"
 """Before the name or path of a prior: the same flow with raw latents."""
+
+
+def has_raw_latents(prior: FlowPrior) -> bool:
+    """Return whether a prior standardises what its levels put out, so that its raw latents are others."""
+    return isinstance(prior, GlowPrior) and prior.config.split_prior != "standard"
 
 
 def raw_prior(prior: FlowPrior) -> FlowPrior:
@@ -22,7 +27,7 @@ def raw_prior(prior: FlowPrior) -> FlowPrior:
     Parameters
     ----------
     prior : FlowPrior
-        A prior; one whose split priors are standard normal has raw latents already.
+        A prior; one that does not standardise what its levels put out has raw latents already.
 
     Returns
     -------
@@ -30,14 +35,15 @@ def raw_prior(prior: FlowPrior) -> FlowPrior:
         Named, and found by `load_prior`, as the given one with ``raw:`` before it; on its device, in its
         dtypes and with its memory mode.
     """
-    if prior.config.split_prior == "standard":
+    if not has_raw_latents(prior):
         return prior
+    assert isinstance(prior, GlowPrior)
     glow = copy.deepcopy(prior.glow)
     options = prior.config.model_dump() | {"split_prior": "standard"}
     glow.config = GlowConfig(**options)
     for level in glow.levels:
         level.split_prior = None  # type: ignore[assignment]
-    raw = FlowPrior(
+    raw = GlowPrior(
         glow,
         name=PREFIX + prior.name,
         source=None if prior.source is None else PREFIX + prior.source,

@@ -1,7 +1,7 @@
 """Priors by name: those that come with the package, and those that other packages add.
 
 A package adds one by an entry point of the group ``flowsolve.priors``: a function of
-``device`` and ``dtype`` that returns a :class:`~flowsolve.flows.prior.FlowPrior`, the first
+``device`` and ``dtype`` that returns a :class:`~flowsolve.priors.Prior` of any kind, the first
 line of whose docstring says what images it is for.
 """
 
@@ -13,14 +13,15 @@ import logging
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
-from ..errors import ArgumentError, CheckpointError
+from ..errors import ArgumentError, CheckpointError, FlowsolveError
+from ..priors.base import FlowPrior, Prior
 from ..registry import Registry
 from .checkpoints import Checkpoint, parse_checkpoint, read_checkpoint
-from .prior import FlowPrior
+from .prior import GlowPrior
 from .raw import PREFIX as RAW
 from .raw import raw_prior
 
@@ -60,7 +61,7 @@ _log = logging.getLogger("flowsolve")
 class PriorFactory(Protocol):
     """What is registered under a name: a function that makes the prior."""
 
-    def __call__(self, *, device: str | torch.device, dtype: torch.dtype) -> FlowPrior:
+    def __call__(self, *, device: str | torch.device, dtype: torch.dtype) -> Prior:
         """Return the prior on `device` and in `dtype`."""
 
 
@@ -106,12 +107,13 @@ def load_prior(
     Returns
     -------
     FlowPrior
-        The prior; ``prior.card.terms`` says on what terms its weights may be used.
+        The prior; ``prior.card.terms`` says on what terms its weights may be used. Files and the package's
+        own names are Glows (`GlowPrior`); what another package registers may be any kind of prior.
 
     Raises
     ------
     ArgumentError
-        If there is no such name, device, dtype or mode.
+        If there is no such name, device, dtype or mode, or the prior is no Glow and a mode was given.
     CheckpointError
         If the file cannot be used, or has another hash; the message says why.
 
@@ -126,6 +128,11 @@ def load_prior(
     if _is_path(name_or_path):
         _given[prior.sha256] = str(name_or_path) if prior.source is None else prior.source
     _tell_terms(prior.name, prior.card.terms)
+    if not isinstance(prior, GlowPrior):
+        for argument, given, usual in (("memory", memory, "store"), ("coupling_dtype", coupling_dtype, None)):
+            if given != usual:
+                raise ArgumentError(argument, repr(given), f"{usual!r}: {prior.name!r} is no Glow")
+        return prior
     if coupling_dtype is not None:
         prior = prior.to(coupling_dtype=coupling_dtype)
     return prior if memory == prior.memory else prior.with_memory(memory)
@@ -164,7 +171,8 @@ def find_prior(
     for candidate in [first] if first in names else names:
         try:
             found = _load(raw + candidate, device, dtype)
-        except CheckpointError:
+        except FlowsolveError:
+            # One whose library is not installed is not the one that is looked for.
             continue
         if found.sha256 == sha256:
             _tell_terms(found.name, found.card.terms)
@@ -172,7 +180,7 @@ def find_prior(
     raise CheckpointError(f"no registered prior has the SHA-256 {sha256[:12]}…; give the prior or its file")
 
 
-def _load(name_or_path: str | os.PathLike[str], device: str | torch.device, dtype: torch.dtype) -> FlowPrior:
+def _load(name_or_path: str | os.PathLike[str], device: str | torch.device, dtype: torch.dtype) -> Any:
     if _is_path(name_or_path) and not str(name_or_path).startswith(RAW):
         path = Path(name_or_path)
         return _prior(read_checkpoint(path), path.stem, str(path.absolute()), device, dtype)
@@ -196,25 +204,25 @@ def _tell_terms(name: str, terms: str) -> None:
 
 
 @register_prior("faces64")
-def faces64(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> FlowPrior:
+def faces64(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> GlowPrior:
     """Aligned faces, 64x64 RGB, best over images (Glow, 4 levels of 8; non-commercial research use)."""
     return _bundled_prior("faces64", device, dtype)
 
 
 @register_prior("faces64-additive")
-def faces64_additive(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> FlowPrior:
+def faces64_additive(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> GlowPrior:
     """Aligned faces, 64x64 RGB, fast and better over latents (additive; non-commercial research use)."""
     return _bundled_prior("faces64-additive", device, dtype)
 
 
 @register_prior("faces64-seed")
-def faces64_seed(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> FlowPrior:
+def faces64_seed(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> GlowPrior:
     """Aligned faces, 64x64 RGB, trained as in Oberlin and Verm's code (non-commercial research use)."""
     return _bundled_prior("faces64-seed", device, dtype)
 
 
 @register_prior("natural")
-def natural(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> FlowPrior:
+def natural(*, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> GlowPrior:
     """Photographs of any size, RGB (Glow, 4 levels of 8 steps; non-commercial research use)."""
     return _bundled_prior("natural", device, dtype)
 
@@ -225,7 +233,7 @@ def _is_path(name_or_path: str | os.PathLike[str]) -> bool:
     return name_or_path.endswith(".safetensors") or "/" in name_or_path or os.sep in name_or_path
 
 
-def _bundled_prior(name: str, device: str | torch.device, dtype: torch.dtype) -> FlowPrior:
+def _bundled_prior(name: str, device: str | torch.device, dtype: torch.dtype) -> GlowPrior:
     return _prior(_bundled(name), name, name, device, dtype)
 
 
@@ -247,8 +255,8 @@ def _bundled(name: str) -> Checkpoint:
 
 def _prior(
     checkpoint: Checkpoint, name: str, source: str, device: str | torch.device, dtype: torch.dtype
-) -> FlowPrior:
-    return FlowPrior(
+) -> GlowPrior:
+    return GlowPrior(
         checkpoint.glow,
         name=name,
         source=source,

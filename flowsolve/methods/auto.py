@@ -134,7 +134,7 @@ class Rule:
     @property
     def knows_wholes(self) -> bool:
         """Whether the prior is one of whole images: crops tell nothing of what lies in a hole."""
-        return self.prior.config.size is not None
+        return self.prior.size is not None
 
     @property
     def pixels(self) -> bool:

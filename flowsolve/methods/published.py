@@ -13,6 +13,7 @@ from .. import presets
 from ..errors import UnsupportedError
 from ..flows import FlowPrior
 from ..flows.raw import PREFIX as RAW
+from ..flows.raw import has_raw_latents
 from ..operators import Blur, Downsample, Identity, LinearOperator, Mask, RandomProjection, SeparableBlur
 from ..problem import InverseProblem
 from ..solvers.base import solver_name
@@ -59,7 +60,7 @@ def published_method(
     solver = chosen.solver(protocol.rate)
     defaults = {f.name: f.default for f in dataclasses.fields(solver)}
     options = {name: value for name, value in solver.config().items() if value != defaults.get(name)}
-    raw = formulation == "analysis" and prior.config.split_prior != "standard"
+    raw = formulation == "analysis" and has_raw_latents(prior)
     stage = Stage(
         formulation=chosen.objectives[formulation].name,
         phi="latent",

@@ -126,7 +126,7 @@ class StageRun(Run):
         rows = torch.as_tensor(np.flatnonzero(fallback), device=x.device)
         z, value = kept.z.clone(), kept.value.copy()
         with torch.no_grad():
-            z[rows] = self.objective.prior.encode(x[rows])
+            z[rows] = self.objective.flow.encode(x[rows])
             part = self.objective.select(rows)
             value[fallback] = part.value(part.from_image(x[rows])).cpu().numpy()
         return Iterate(x=x, z=z, value=value, iteration=np.where(fallback, 0, kept.iteration))

@@ -113,8 +113,8 @@ class Stage:
         if self.formulation not in BY_NAME:
             raise ArgumentError("formulation", repr(self.formulation), " or ".join(BY_NAME))
         kind = BY_NAME[self.formulation]
-        if self.phi is not None and self.phi not in kind.phis:
-            accepted = f"{' or '.join(map(repr, kind.phis))} for the {kind.name} objective"
+        if self.phi is not None and self.phi not in kind.phis():
+            accepted = f"{' or '.join(map(repr, kind.phis()))} for the {kind.name} objective"
             raise ArgumentError("phi", repr(self.phi), accepted)
         if self.lam is not None and self.map_factor is not None:
             raise ArgumentError("lam, map_factor", "both", "one of the two")
@@ -360,9 +360,7 @@ class PriorShelf:
         if name == like.name and self._wanted(name) in (None, like.sha256):
             return like
         prior = self._found(name, device=str(like.device), dtype=like.dtype)
-        if prior.coupling_dtype != like.coupling_dtype:
-            prior = prior.to(coupling_dtype=like.coupling_dtype)
-        return prior if prior.memory == like.memory else prior.with_memory(like.memory)
+        return prior.as_recorded(like.settings(), like.dtype)
 
     def _wanted(self, name: str) -> str | None:
         return None if self.hashes is None else self.hashes.get(name)

@@ -14,11 +14,13 @@ import torch
 from ..ambient import undisturbed
 from ..errors import ArgumentError, UnsupportedError
 from ..fidelities import LeastSquares
-from ..flows import FlowPrior
+from ..priors.base import Prior
+from ..priors.terms import IMAGES, ImageTerm
 from ..problem import InverseProblem
-from .base import PHIS, Objective, require_closed_form
+from .base import Objective, require_closed_form
 from .evaluation import Evaluation
 from .flow_prox import flow_prox
+from .reading import Reading, pull_back
 from .smoothing import SMOOTHED, Smoothing
 from .split import Split
 
@@ -52,14 +54,15 @@ class Analysis(Objective):
     """
 
     name = "analysis"
+    space = IMAGES
+    map = "E"
     #: Over images ``latent`` soon drifts to noise of low norm, so the density's volume term is kept.
     default_phi = "nll"
-    phis = (*PHIS, SMOOTHED)
 
     def __init__(
         self,
         problem: InverseProblem,
-        prior: FlowPrior,
+        prior: Prior,
         *,
         smoothing: float | None = None,
         draws: int | None = None,
@@ -95,7 +98,7 @@ class Analysis(Objective):
 
     def from_latent(self, z: torch.Tensor) -> torch.Tensor:
         """Return D(z), put onto the constraint where there is one."""
-        return self.image(self.prior.decode(z))
+        return self.image(self.flow.decode(z))
 
     def image(self, u: torch.Tensor) -> torch.Tensor:
         """Return u, put onto the constraint where there is one."""
@@ -105,8 +108,8 @@ class Analysis(Objective):
         return u + operator.pinv(self.problem.y - operator.apply(u))
 
     def latent(self, u: torch.Tensor) -> torch.Tensor:
-        """Return E of the image."""
-        return self.prior.encode(self.image(u))
+        """Return E of the image; of no values where the prior has no latents."""
+        return self.prior.latents(self.image(u))
 
     @undisturbed
     def evaluate(self, u: torch.Tensor, *, gradient: bool = True) -> Evaluation:
@@ -124,12 +127,15 @@ class Analysis(Objective):
     def splits(self) -> dict[str, Callable[[], Split]]:
         """Return the splits there are.
 
-        ``prior``: gradient of the flow, prox of the data term. ``data``: gradient of both, prox of the
-        `extra` term. ``flow``: gradient of the data term, prox of the flow, approximately.
+        ``prior``: gradient of the prior, prox of the data term. ``data``: gradient of both, prox of the
+        `extra` term. ``flow``: gradient of the data term, prox of the flow, approximately; of another prior
+        that split has the name of its term's prox (``prior-prox`` for an energy, ``denoiser``).
 
         With an `extra` term only ``data`` remains: its prox takes the backward step. Without a closed form
         the prox of the data term runs conjugate gradients, so ``data`` is preferred then.
         """
+        if not self.term.has_gradient:
+            return self._splits_without_gradient()
         if self.extra is not None:
             if self.constrained:
                 self._refuse_extra_with_constraint()
@@ -138,16 +144,34 @@ class Analysis(Objective):
             return {"prior": self._split_prior, "data": self._split_data}
         if not isinstance(self.fidelity, LeastSquares):
             # The prox of f(A ·; y) has a closed form only for least squares.
-            return {"data": self._split_data, "flow": self._split_flow}
+            return {"data": self._split_data} | self._prior_prox_split()
         order = ("prior", "data") if self.problem.operator.has_closed_form else ("data", "prior")
         makers = {"prior": self._split_prior, "data": self._split_data}
-        return {name: makers[name] for name in order} | {"flow": self._split_flow}
+        return {name: makers[name] for name in order} | self._prior_prox_split()
+
+    def _splits_without_gradient(self) -> dict[str, Callable[[], Split]]:
+        """Return the split that takes the prox of the prior: without a gradient there is no other."""
+        if self.constrained or self.extra is not None:
+            what = "a hard constraint" if self.constrained else "an extra term"
+            raise UnsupportedError(
+                f"split: the prior term {self.phi!r} takes the proximal step, which leaves none for {what}; "
+                "give a number for lam and no extra term, or use 'hqs' or 'admm'"
+            )
+        return self._prior_prox_split()
+
+    def _prior_prox_split(self) -> dict[str, Callable[[], Split]]:
+        """Return the split of the prior's own prox, or of its iterations where φ has a value to lower."""
+        if isinstance(self.term, ImageTerm):
+            possible = self.term.has_prox() or self.term.has_value
+            return {self.term.prox_name: self._split_flow} if possible else {}
+        return {"flow": self._split_flow}
 
     def counterpart_type(self) -> type[Objective] | None:
         """Return `Synthesis`, but for ``smoothed``, and for a subclass, which may compute another F."""
         from .synthesis import Synthesis
 
-        return Synthesis if type(self) is Analysis and self.smoothing is None else None
+        pair = type(self) is Analysis and self.term.name in Synthesis.phis()
+        return Synthesis if pair else None
 
     def _noiseless_lam(self) -> None:
         if not isinstance(self.fidelity, LeastSquares):
@@ -194,25 +218,88 @@ class Analysis(Objective):
 
     def _evaluate_density(self, x: torch.Tensor, gradient: bool) -> Evaluation:
         """Return the same of one image instead of a mean over perturbed ones."""
+        if isinstance(self.term, ImageTerm):
+            return self._evaluate_image_term(self.term, x, gradient)
         self.count("E")
         leaf = x.detach().requires_grad_(gradient)
         with torch.set_grad_enabled(gradient):
-            if self.phi in ("nll", SMOOTHED):
-                z, log_det = self.prior.encode(leaf, log_det=True)
-            else:
-                z, log_det = self.prior.encode(leaf), None
-        phi = self._energy(z.detach())
-        if log_det is not None:
-            phi = phi - 2 * log_det.detach().double()
-        grad = None
+            outputs = self._pass(leaf)
+        evaluation = self._density(x, outputs)
         if gradient:
             self.count("vjp_E")
-            outputs, cotangents = [z], [self.weigh(self._energy_grad(z.detach()))]
-            # A flow without learned split priors has the same volume everywhere.
-            if log_det is not None and log_det.requires_grad:
-                outputs, cotangents = [z, log_det], [*cotangents, self.weigh(torch.full_like(log_det, -2))]
-            (grad,) = torch.autograd.grad(outputs, leaf, cotangents)
-        return Evaluation(self.weigh(phi), torch.zeros_like(phi), phi, x.detach(), grad)
+            evaluation.grad = pull_back(outputs, leaf, self._density_cotangents(outputs))
+        return evaluation
+
+    def _evaluate_image_term(self, term: ImageTerm, x: torch.Tensor, gradient: bool) -> Evaluation:
+        """Return the same where the prior speaks of images themselves: a pass through it counts as ``E``."""
+        phi, grad = term.evaluate(x, gradient)
+        if term.has_value or grad is not None:
+            self.count("E")
+        if term.has_value and grad is not None:
+            self.count("vjp_E")
+        weighted = None if grad is None else self.weigh(grad)
+        return Evaluation(self.weigh(phi), torch.zeros_like(phi), phi, x.detach(), weighted)
+
+    def _density(self, x: torch.Tensor, outputs: tuple[torch.Tensor, ...]) -> Evaluation:
+        """Return weight · φ(x) from what the flow made of x."""
+        z, *log_det = (out.detach() for out in outputs)
+        phi = self._energy(z)
+        for volume in log_det:
+            phi = phi - 2 * volume.double()
+        return Evaluation(self.weigh(phi), torch.zeros_like(phi), phi, x.detach())
+
+    def _density_cotangents(self, outputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        z, *log_det = (out.detach() for out in outputs)
+        return (
+            self.weigh(self._energy_grad(z)),
+            *(self.weigh(torch.full_like(volume, -2)) for volume in log_det),
+        )
+
+    def read(self, point: torch.Tensor, outputs: tuple[torch.Tensor, ...]) -> Reading:
+        """Return F and what its gradient is made of, from the latents of images, before any constraint."""
+        evaluation, cotangents = self._density(point, outputs), self._density_cotangents(outputs)
+        if self.constrained:
+            return Reading(evaluation, cotangents, None)
+        data, residual = self._data_term(point)
+        evaluation.value, evaluation.data_fidelity = data + evaluation.value, data
+        return Reading(evaluation, cotangents, self._pull_back(point, residual))
+
+    def pair(self, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | float]:
+        """Return image, latent and −2 log|det J_E|, as torch differentiates them."""
+        x = self.image(u)
+        z, *log_det = self._pass(x)
+        return x, z, -2 * log_det[0] if log_det else 0.0
+
+    def prox_data(self, v: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+        """Return the proximal step of the data term from images v, or their projection onto the constraint.
+
+        Raises
+        ------
+        UnsupportedError
+            If the data term is not least squares.
+        """
+        if not isinstance(self.fidelity, LeastSquares):
+            raise UnsupportedError(
+                f"prox: {type(self.fidelity).__name__} of A x has no proximal step; use least squares"
+            )
+        self.count("prox", "A", "AT")
+        operator = self.problem.operator
+        return self.image(v) if self.constrained else operator.prox_l2(v, self.problem.y, tau)
+
+    def prox_prior(self, v: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+        """Return the proximal step of weight · φ from images v: the term's own, or a few iterations.
+
+        Raises
+        ------
+        UnsupportedError
+            If φ has neither.
+        """
+        self.count("prox")
+        if isinstance(self.term, ImageTerm) and self.term.has_prox():
+            self.count("E")
+            return self.term.prox(v, self.weigh(tau))
+        self.require_value("prox of the prior")
+        return flow_prox(self, v, tau)
 
     def _evaluate_constrained(self, u: torch.Tensor, gradient: bool) -> Evaluation:
         self.count("A", "AT")
@@ -223,12 +310,6 @@ class Analysis(Objective):
         return evaluation
 
     def _split_prior(self) -> Split:
-        operator, y = self.problem.operator, self.problem.y
-
-        def prox(v: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
-            self.count("prox", "A", "AT")
-            return self.image(v) if self.constrained else operator.prox_l2(v, y, tau)
-
         def nonsmooth(u: torch.Tensor) -> torch.Tensor:
             if self.constrained:
                 return torch.zeros(len(u), dtype=torch.float64, device=u.device)
@@ -238,9 +319,10 @@ class Analysis(Objective):
             data = nonsmooth(u)
             return dataclasses.replace(smooth, value=smooth.value + data, data_fidelity=data)
 
-        return Split(
-            "prior", lambda u, gradient=True: self._evaluate_prior(u, gradient), prox, nonsmooth, merge
-        )
+        def smooth(u: torch.Tensor, gradient: bool = True) -> Evaluation:
+            return self._evaluate_prior(u, gradient)
+
+        return Split("prior", smooth, self.prox_data, nonsmooth, merge, self.has_value)
 
     def _split_data(self) -> Split:
         extra = self.extra
@@ -262,6 +344,7 @@ class Analysis(Objective):
             prox,
             nonsmooth,
             self._merge_extra,
+            self.has_value,
         )
 
     def _split_flow(self) -> Split:
@@ -274,12 +357,9 @@ class Analysis(Objective):
                 grad = self.problem.operator.adjoint(residual)
             return Evaluation(data, data, torch.zeros_like(data), u.detach(), grad)
 
-        def prox(v: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
-            self.count("prox")
-            return flow_prox(self, v, tau)
-
         def merge(u: torch.Tensor, evaluation: Evaluation) -> Evaluation:
             energy = self._evaluate_prior(u, False)
             return dataclasses.replace(evaluation, value=evaluation.value + energy.value, prior=energy.prior)
 
-        return Split("flow", smooth, prox, lambda u: self._evaluate_prior(u, False).value, merge)
+        name = self.term.prox_name if isinstance(self.term, ImageTerm) else "flow"
+        return Split(name, smooth, self.prox_prior, lambda u: self._evaluate_prior(u, False).value, merge)

@@ -18,16 +18,17 @@ import torch
 
 from ..errors import ArgumentError, UnsupportedError
 from ..fidelities import Fidelity, HeldOutLeastSquares, LeastSquares
-from ..flows import FlowPrior
-from ..flows.energies import latent_energy, latent_energy_grad
-from ..flows.prior import PHIS
 from ..functionals import Functional
+from ..priors.base import FlowPrior, Prior, require_flow
+from ..priors.terms import LATENTS, ImageTerm, LatentTerm, PriorTerm, names_of
+from ..priors.terms import registry as prior_terms
 from ..problem import InverseProblem
 from ..tally import Tally
 from .batch import inner as inner
 from .batch import per_image as per_image
 from .batch import sum_squares as sum_squares
 from .evaluation import Evaluation
+from .reading import Reading
 from .split import Split
 from .weights import Weight, checked_weight
 
@@ -41,13 +42,14 @@ class Objective(ABC):
     ----------
     problem : InverseProblem
         Operator, measurements and noise level. Moved to the prior's device and dtype.
-    prior : FlowPrior
-        The flow.
-    phi : {"nll", "latent", "typical"}, optional
-        ``latent`` is ‖E(x)‖² (Oberlin & Verm, ICIP 2021, eq. 4); ``nll`` is ‖E(x)‖² − 2 log|det J_E(x)|,
-        twice the negative log-density up to a constant; ``typical`` is how far the norm of each level of
-        E(x) is from where the model puts it (see `flowsolve.flows.energies`). Unless given, the class's
-        `default_phi`.
+    prior : Prior
+        The flow; over images also an energy or a denoiser.
+    phi : str, optional
+        The prior term, by its name. Of a flow: ``latent`` is ‖E(x)‖² (Oberlin & Verm, ICIP 2021, eq. 4);
+        ``nll`` is ‖E(x)‖² − 2 log|det J_E(x)|, twice the negative log-density up to a constant; ``typical``
+        is how far the norm of each level of E(x) is from where the model puts it (see
+        `flowsolve.priors.latent_terms`). For those of other priors, and one of your own, see
+        `flowsolve.priors`. Unless given, the prior's, or else the class's, `default_phi`.
     lam : float, sequence of float or "map"
         Weight of φ, for all images or one for each. ``"map"`` is σ²/2, which makes F proportional to the
         negative log-posterior. With σ = 0 it stands for the hard constraint Ax = y (see the classes for how
@@ -67,13 +69,15 @@ class Objective(ABC):
 
     name: ClassVar[str]
     default_phi: ClassVar[str]
-    #: The prior terms that the formulation has.
-    phis: ClassVar[tuple[str, ...]] = PHIS
+    #: What the variable is: ``images`` or ``latents``.
+    space: ClassVar[str]
+    #: The map between images and latents that F takes, as it is counted.
+    map: ClassVar[str]
 
     def __init__(
         self,
         problem: InverseProblem,
-        prior: FlowPrior,
+        prior: Prior,
         *,
         phi: str | None = None,
         lam: Weight | str = "map",
@@ -82,23 +86,21 @@ class Objective(ABC):
     ) -> None:
         if not isinstance(problem, InverseProblem):
             raise ArgumentError("problem", type(problem).__name__, "an InverseProblem")
-        if not isinstance(prior, FlowPrior):
-            raise ArgumentError("prior", type(prior).__name__, "a FlowPrior, as load_prior returns it")
-        phi = self.default_phi if phi is None else phi
-        if phi not in self.phis:
-            names = " or ".join(map(repr, self.phis))
-            raise ArgumentError("phi", repr(phi), f"{names} for the {self.name} objective")
+        if not isinstance(prior, Prior):
+            raise ArgumentError("prior", type(prior).__name__, "a prior, as load_prior returns it")
+        if self.space == LATENTS:
+            require_flow(prior, f"the {self.name} objective")
         if extra is not None and not isinstance(extra, Functional):
             of_pyxu = type(extra).__module__.startswith("pyxu") or hasattr(extra, "prox")
             accepted = "a flowsolve.functionals.Functional"
             accepted += f"; PyxuFunctional({type(extra).__name__}(...)) makes one of it" if of_pyxu else ""
             raise ArgumentError("extra", type(extra).__name__, accepted)
         self.shape = tuple(problem.operator.dim_shape)
-        self.prior = _fit(prior, self.shape)
+        self.prior = prior.fitted(self.shape)
+        self.term = self._make_term(phi)
         self.problem = problem.to(device=prior.device, dtype=prior.dtype)
         if fidelity is not None and not isinstance(fidelity, Fidelity):
             raise ArgumentError("fidelity", type(fidelity).__name__, "a flowsolve.fidelities.Fidelity")
-        self.phi = phi
         self.fidelity = LeastSquares() if fidelity is None else fidelity
         self.extra = extra
         self.lam_given, self.lam = lam, self._resolve_lam(lam)
@@ -107,6 +109,32 @@ class Objective(ABC):
 
     def __len__(self) -> int:
         return len(self.problem)
+
+    @classmethod
+    def phis(cls, kind: type[Any] = LatentTerm) -> tuple[str, ...]:
+        """Return the names of the prior terms that the formulation has, of flows unless asked for others."""
+        return names_of(cls.space, kind)
+
+    @property
+    def phi(self) -> str:
+        """Name of the prior term."""
+        return self.term.name
+
+    @property
+    def flow(self) -> FlowPrior:
+        """The prior, where it is a flow.
+
+        Raises
+        ------
+        UnsupportedError
+            If it is none.
+        """
+        return require_flow(self.prior, f"the {self.name} objective")
+
+    @property
+    def has_value(self) -> bool:
+        """Whether F has a value, and not only a gradient or proximal steps."""
+        return self.term.has_value
 
     @property
     def constrained(self) -> bool:
@@ -146,6 +174,18 @@ class Objective(ABC):
         other.indices, other.tally = np.arange(len(self)), Tally(len(self))
         return other
 
+    def _make_term(self, phi: str | None) -> PriorTerm:
+        """Return the prior term of a name for this prior and formulation."""
+        phi = phi or self.prior.default_phi or self.default_phi
+        known = [n for n in self.phis(PriorTerm) if prior_terms.get(n).suits(self.prior)]
+        if phi not in known:
+            names = " or ".join(map(repr, known)) or "none"
+            raise ArgumentError(
+                "phi", repr(phi), f"{names} for the {self.name} objective with {self.prior.name!r}"
+            )
+        cls = prior_terms.get(phi)
+        return cls(self.prior) if issubclass(cls, ImageTerm) else cls()
+
     @property
     @abstractmethod
     def variable_shape(self) -> tuple[int, ...]:
@@ -163,9 +203,21 @@ class Objective(ABC):
     def image(self, u: torch.Tensor) -> torch.Tensor:
         """Return the image, shape (N, C, H, W), that the variable u stands for."""
 
+    def put_back(self, x: torch.Tensor) -> torch.Tensor:
+        """Return images with the measured values put back, where the objective does that."""
+        return x
+
     @abstractmethod
     def latent(self, u: torch.Tensor) -> torch.Tensor:
         """Return the standardised latent, shape (N, n), of the image that u stands for."""
+
+    def prox_data(self, v: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+        """Return the proximal step of the data term from v, tau of shape (N,)."""
+        raise UnsupportedError(f"prox: the {self.name} objective has no proximal step of the data term")
+
+    def prox_prior(self, v: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+        """Return the proximal step of weight · φ from v, tau of shape (N,)."""
+        raise UnsupportedError(f"prox: the {self.name} objective has no proximal step of the prior term")
 
     @abstractmethod
     def evaluate(self, u: torch.Tensor, *, gradient: bool = True) -> Evaluation:
@@ -176,7 +228,7 @@ class Objective(ABC):
         """Return the proximal splits this objective has, the preferred one first."""
 
     def value(self, u: torch.Tensor) -> torch.Tensor:
-        """Return F(u), shape (N,), float64, of every image, `extra` included."""
+        """Return F(u), shape (N,), float64, of every image, `extra` included; NaN where it has no value."""
         value = self.evaluate(self._check_variable(u), gradient=False).value
         return value if self.extra is None else value + self.extra.value(u)
 
@@ -194,6 +246,15 @@ class Objective(ABC):
         return evaluation.value, evaluation.grad
 
     def require_smooth(self, who: str) -> None:
+        """Raise `UnsupportedError` if F has no gradient: an `extra` term, or a prior term without one."""
+        self.require_no_extra(who)
+        if not self.term.has_gradient:
+            raise UnsupportedError(
+                f"{who}: the prior term {self.phi!r} has a proximal step but no gradient; use "
+                "'forward_backward', 'hqs' or 'admm'"
+            )
+
+    def require_no_extra(self, who: str) -> None:
         """Raise `UnsupportedError` if F has an `extra` term, naming the solver that takes one."""
         if self.extra is not None:
             from ..solvers.base import solvers_taking
@@ -202,6 +263,17 @@ class Objective(ABC):
             raise UnsupportedError(
                 f"{who}: the objective has the extra term {type(self.extra).__name__}, which has a proximal "
                 f"operator but no gradient; solvers that take it: {able}"
+            )
+
+    def require_value(self, who: str) -> None:
+        """Raise `UnsupportedError` if F has no value, naming the solvers that can do without."""
+        if not self.has_value:
+            from ..solvers.base import solvers_taking
+
+            able = ", ".join(map(repr, solvers_taking("fields")))
+            raise UnsupportedError(
+                f"{who}: F has no value with the prior term {self.phi!r} of {self.prior.name!r}, and this "
+                f"compares values; solvers that work without: {able} (descents with search='fixed')"
             )
 
     def split(self, name: str = "auto") -> Split:
@@ -293,6 +365,7 @@ class Objective(ABC):
             "fidelity": self.fidelity.config(),
             "extra": None if self.extra is None else self.extra.config(),
             "options": self.options(),
+            **({} if self.has_value else {"has_value": False}),
         }
 
     def _resolve_lam(self, lam: Weight | str) -> float | torch.Tensor | None:
@@ -304,15 +377,35 @@ class Objective(ABC):
         """Return the weight at which F is proportional to the negative log-posterior."""
         if not isinstance(self.fidelity, LeastSquares | HeldOutLeastSquares):
             return 0.5
-        return self.problem.sigma**2 / 2 if self.problem.sigma > 0 else self._noiseless_lam()
+        sigma = self.problem.sigma
+        return self.term.map_weight(sigma) if sigma > 0 else self._noiseless_lam()
+
+    @property
+    def latent_term(self) -> LatentTerm:
+        """The prior term, where it is one of latents."""
+        assert isinstance(self.term, LatentTerm)
+        return self.term
 
     def _energy(self, z: torch.Tensor) -> torch.Tensor:
         """Return φ as a function of the latent, the log-determinant apart, shape (N,), float64."""
-        return latent_energy(z, self.phi, self.prior.latent_sizes)
+        return self.latent_term.value(z, self.flow.latent_sizes)
 
     def _energy_grad(self, z: torch.Tensor) -> torch.Tensor:
         """Return the gradient of `_energy`, of the shape of z."""
-        return latent_energy_grad(z, self.phi, self.prior.latent_sizes)
+        return self.latent_term.grad(z, self.flow.latent_sizes)
+
+    def _pass(self, point: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return what the flow makes of images or latents, followed by the log-determinant if φ needs it."""
+        flow = self.flow.encode if self.map == "E" else self.flow.decode
+        return flow(point, log_det=True) if self.latent_term.needs_log_det else (flow(point),)
+
+    def read(self, point: torch.Tensor, outputs: tuple[torch.Tensor, ...]) -> Reading:
+        """Return F and what its gradient is made of, from what `_pass` returned at images or latents."""
+        raise NotImplementedError(f"{type(self).__name__} is not made of one pass of a flow")
+
+    def pair(self, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | float]:
+        """Return image, latent and the share of the log-determinant in φ, as torch differentiates them."""
+        raise NotImplementedError(f"{type(self).__name__} is not made of one pass of a flow")
 
     @abstractmethod
     def _noiseless_lam(self) -> float | None:
@@ -331,6 +424,10 @@ class Objective(ABC):
         measured, y = self.problem.operator.apply(x), self.problem.y
         self.count("A")
         return self.fidelity.value(measured, y), self.fidelity.grad(measured, y)
+
+    def data_value(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the data term of images, shape (N,), as torch differentiates it, uncounted."""
+        return self.fidelity.value(self.problem.operator.apply(x), self.problem.y)
 
     def _pull_back(self, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
         """Return the gradient of the data term over images: Aᵀ of what `_data_term` returned at x."""
@@ -353,16 +450,3 @@ def require_closed_form(problem: InverseProblem, purpose: str) -> None:
             f"block-average downsampling, identity); {problem.operator} has none: give sigma > 0 or a "
             "number for lam"
         )
-
-
-def _fit(prior: FlowPrior, shape: tuple[int, ...]) -> FlowPrior:
-    """Return the prior at the size of the operator's images, or raise `ArgumentError`."""
-    if len(shape) == 3 and shape[0] == prior.config.channels and prior.any_size:
-        return prior.at_size(*shape[1:])
-    if prior.any_size or tuple(prior.image_shape) != shape:
-        channels, size = prior.config.channels, prior.config.size
-        takes = f"({channels}, {size[0]}, {size[1]})" if size else f"({channels}, H, W)"
-        raise ArgumentError(
-            "operator", f"images of shape {shape}", f"{takes}, as the prior {prior.name!r} takes"
-        )
-    return prior

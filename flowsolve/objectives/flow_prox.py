@@ -9,7 +9,6 @@ safeguard of the solver watches over (inexact proximal steps: Schmidt, Le Roux &
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -51,10 +50,10 @@ def flow_prox(
     # Along minus the gradient τ is never far too long, and it saves the probe of the curvature. The quadratic
     # bends alike in all directions: other units would only spoil that.
     solver = LBFGS(history=iterations, scaling="none", step_size=1.0)
-    state = solver.init(sub, v)  # type: ignore[arg-type]
+    state = solver.init(sub, v)
     state.trial = tau.clone()
     for _ in range(iterations):
-        state = solver.step(sub, state)  # type: ignore[arg-type]
+        state = solver.step(sub, state)
     return state.u.detach()
 
 
@@ -74,7 +73,7 @@ class _Proximal:
         """Count for the images of the objective."""
         self.objective.count(*names)
 
-    def select(self, index: Sequence[int] | torch.Tensor) -> _Proximal:
+    def select(self, index: torch.Tensor) -> _Proximal:
         """Return the problem of the images at `index`."""
         return _Proximal(self.objective.select(index), self.v[index], self.tau[index])
 

@@ -15,18 +15,18 @@ positive semidefinite; it is block-diagonal over the images.
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cached_property
 
 import torch
 
 from ..errors import UnsupportedError
 from ..fidelities import LeastSquares
-from ..flows.derivatives import energy_curvature, jvp
+from ..flows.derivatives import jvp
 from ..flows.linearize import Linearized, require_like
 from ..numbers import as_count
 from .base import Objective, inner
 from .evaluation import Evaluation
-from .synthesis import Synthesis
 
 
 class GaussNewton:
@@ -62,30 +62,33 @@ class GaussNewton:
 
     def __init__(self, objective: Objective, u: torch.Tensor) -> None:
         objective.require_smooth("GaussNewton")
-        if not objective.of_pair:
+        if not objective.of_pair or not objective.latent_term.has_curvature():
             raise UnsupportedError(
                 f"GaussNewton: {type(objective).__name__} with phi={objective.phi!r} is not made of the "
                 "squares it knows; use Analysis or Synthesis with another phi, or a solver that needs "
                 "gradients only (lbfgs, adam)"
             )
         self.objective, self.u = objective, objective._check_variable(u).detach()
-        self._letter = "D" if isinstance(objective, Synthesis) else "E"
-        self._recorded = False
-        prior, log_det = objective.prior, objective.phi == "nll"
-        flow = prior.decode if self._letter == "D" else prior.encode
+        self._letter, self._recorded = objective.map, False
         point = self.u if self._letter == "D" else objective.image(self.u).detach()
         if objective.constrained:
             objective.count("A", "AT")
         objective.count(self._letter)
         self._point = point
-        self._flow = Linearized(lambda a: flow(a, log_det=True) if log_det else (flow(a),), point)
+        self._flow = Linearized(objective._pass, point)
 
     @cached_property
     def evaluation(self) -> Evaluation:
         """``objective.evaluate(u)``, gradient included, for the price of one vector-Jacobian product."""
         objective = self.objective
         objective.count("evaluations", "gradients", f"vjp_{self._letter}")
-        return self._evaluate_synthesis() if self._letter == "D" else self._evaluate_analysis()
+        reading = objective.read(self._point, self._flow.value)
+        grad = self._flow.vjp(reading.cotangents)
+        if objective.constrained:
+            grad = self._project(grad)
+        elif reading.direct is not None:
+            grad = grad + reading.direct
+        return dataclasses.replace(reading.evaluation, grad=grad)
 
     def matvec(self, v: torch.Tensor) -> torch.Tensor:
         """Return H v.
@@ -161,31 +164,6 @@ class GaussNewton:
             total += r * self.matvec(r)
         return total / samples
 
-    def _evaluate_synthesis(self) -> Evaluation:
-        objective = self.objective
-        assert isinstance(objective, Synthesis)
-        x, *log_dets = self._flow.value
-        data, residual = objective._data_term(x)
-        objective.count("AT")
-        cotangents = [objective.problem.operator.adjoint(residual)]
-        cotangents += [objective.weigh(torch.full_like(t, 2)) for t in log_dets]
-        prior = objective._energy(self.u) + sum(2 * t.double() for t in log_dets)
-        grad = self._flow.vjp(tuple(cotangents)) + objective.weigh(objective._energy_grad(self.u))
-        return Evaluation(data + objective.weigh(prior), data, prior, objective._put_back(x), grad)
-
-    def _evaluate_analysis(self) -> Evaluation:
-        objective, x = self.objective, self._point
-        z, *log_dets = self._flow.value
-        cotangents = [objective._energy_grad(z), *(torch.full_like(t, -2) for t in log_dets)]
-        grad = self._flow.vjp(tuple(objective.weigh(w) for w in cotangents))
-        prior = objective._energy(z) - sum(2 * t.double() for t in log_dets)
-        if objective.constrained:
-            return Evaluation(objective.weigh(prior), torch.zeros_like(prior), prior, x, self._project(grad))
-        data, residual = objective._data_term(x)
-        objective.count("AT")
-        grad = grad + objective.problem.operator.adjoint(residual)
-        return Evaluation(data + objective.weigh(prior), data, prior, x, grad)
-
     def _push(self, v: torch.Tensor) -> torch.Tensor:
         """Return J v, J that of E or D."""
         if not self._recorded:
@@ -210,7 +188,7 @@ class GaussNewton:
         """Return w G v for a direction v of latents."""
         objective = self.objective
         z = self.u if self._letter == "D" else self._flow.value[0]
-        return objective.weigh(energy_curvature(z, v, objective.phi, objective.prior.latent_sizes))
+        return objective.weigh(objective.latent_term.curvature(z, v, objective.flow.latent_sizes))
 
     def _curve(self, t: torch.Tensor) -> torch.Tensor:
         """Return f'' t: t itself for least squares."""

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError
-from ..flows import FlowPrior
 from ..numbers import as_count
+from ..priors.base import Prior
 from ..problem import InverseProblem
 from .analysis import Analysis
 from .base import Objective, per_image
@@ -37,7 +37,7 @@ class _Checkerboard(Objective):
     def __init__(
         self,
         problem: InverseProblem,
-        prior: FlowPrior,
+        prior: Prior,
         *,
         checkerboard: float = 0.0,
         block: int = 2,
@@ -67,6 +67,10 @@ class _Checkerboard(Objective):
     def _pull_back(self, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
         weighted = per_image(self.checkerboard * self._sum(x), x)
         return super()._pull_back(x, residual) + weighted * self._pattern
+
+    def data_value(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the data term with the checkerboard's."""
+        return super().data_value(x) + self.checkerboard / 2 * self._sum(x).square()
 
     def _sum(self, x: torch.Tensor) -> torch.Tensor:
         return (x * self._pattern).flatten(1).sum(1, dtype=torch.float64)

@@ -12,9 +12,9 @@ from __future__ import annotations
 import torch
 
 from ..errors import UnsupportedError
+from ..priors.terms import LATENTS
 from .base import Objective, inner
 from .gauss_newton import GaussNewton
-from .synthesis import Synthesis
 
 
 def level_curvatures(objective: Objective, u: torch.Tensor, seed: int = 0) -> torch.Tensor:
@@ -40,10 +40,10 @@ def level_curvatures(objective: Objective, u: torch.Tensor, seed: int = 0) -> to
     UnsupportedError
         If the objective is not over latents, or `GaussNewton` does not know it.
     """
-    if not isinstance(objective, Synthesis):
+    if objective.space != LATENTS:
         raise UnsupportedError(f"level_curvatures: {type(objective).__name__} is not over latents")
     model, generator = GaussNewton(objective, u), torch.Generator().manual_seed(seed)
-    sizes = objective.prior.latent_sizes
+    sizes = objective.flow.latent_sizes
     curvatures, first = [], 0
     for size in sizes:
         signs = torch.zeros_like(u)
@@ -70,7 +70,7 @@ def level_scaling(objective: Objective, u: torch.Tensor) -> torch.Tensor | None:
         Shape of `u`; None where the objective has no levels (over images), or where its curvature is not
         known.
     """
-    if not isinstance(objective, Synthesis) or objective.prior.config.levels < 2:
+    if objective.space != LATENTS or len(objective.flow.latent_sizes) < 2:
         return None
     try:
         curvatures = level_curvatures(objective, u)
@@ -79,5 +79,5 @@ def level_scaling(objective: Objective, u: torch.Tensor) -> torch.Tensor | None:
     units = (curvatures[:, -1:] / curvatures).sqrt()
     # A level that cannot be measured keeps the coarsest level's unit.
     units = torch.where(torch.isfinite(units) & (units > 0), units, 1.0)
-    sizes = objective.prior.latent_sizes
+    sizes = objective.flow.latent_sizes
     return units.repeat_interleave(torch.tensor(sizes, device=u.device), 1).to(u.dtype)

@@ -23,13 +23,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
 from ..errors import ArgumentError
+from ..priors.latent_terms import NegativeLogLikelihood
+from ..priors.terms import IMAGES, register_prior_term
 
 SMOOTHED = "smoothed"
 """The name of the prior term."""
+
+
+@register_prior_term(SMOOTHED)
+class Smoothed(NegativeLogLikelihood):
+    """``nll`` averaged over small perturbations of the image: a low point of it is a good image."""
+
+    spaces: ClassVar[tuple[str, ...]] = (IMAGES,)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ class Split:
         ``nonsmooth(u) -> (N,)`` value of g, 0 where g is an indicator that u satisfies.
     merge : callable
         ``merge(u, smooth_evaluation) -> Evaluation`` of F at u, reusing what f has computed there.
+    has_value : bool
+        Whether f has a value; else its gradient is all there is, and a step cannot be judged by it.
     """
 
     name: str
@@ -33,3 +35,4 @@ class Split:
     prox: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     nonsmooth: Callable[[torch.Tensor], torch.Tensor]
     merge: Callable[[torch.Tensor, Evaluation], Evaluation]
+    has_value: bool = True

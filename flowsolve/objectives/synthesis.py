@@ -11,12 +11,13 @@ import torch
 from ..ambient import undisturbed
 from ..errors import UnsupportedError
 from ..fidelities import LeastSquares
-from ..flows import FlowPrior
-from ..flows.energies import latent_energy_prox
+from ..priors.base import FlowPrior
+from ..priors.terms import LATENTS
 from ..problem import InverseProblem
 from .analysis import Analysis
 from .base import Objective, require_closed_form
 from .evaluation import Evaluation
+from .reading import Reading, pull_back
 from .split import Split
 
 #: Penalty that stands for σ = 0: the constraint A D(z) = y has no closed-form projection in z, so the data
@@ -45,6 +46,8 @@ class Synthesis(Objective):
     """
 
     name = "synthesis"
+    space = LATENTS
+    map = "D"
     #: Over latents the volume term of ``nll`` is lowered without end at the price of the image.
     default_phi = "latent"
 
@@ -72,12 +75,12 @@ class Synthesis(Objective):
     @property
     def variable_shape(self) -> tuple[int, ...]:
         """Shape of the latent, (n,)."""
-        return (self.prior.n,)
+        return (self.flow.n,)
 
     def from_image(self, x: torch.Tensor) -> torch.Tensor:
         """Return E(x)."""
         with torch.no_grad():
-            return self.prior.encode(x.to(self.problem.y))
+            return self.flow.encode(x.to(self.problem.y))
 
     def from_latent(self, z: torch.Tensor) -> torch.Tensor:
         """Return a copy of z."""
@@ -86,7 +89,7 @@ class Synthesis(Objective):
     def image(self, u: torch.Tensor) -> torch.Tensor:
         """Return D(u), with the measured values put back where σ = 0."""
         with torch.no_grad():
-            return self._put_back(self.prior.decode(u))
+            return self.put_back(self.flow.decode(u))
 
     def latent(self, u: torch.Tensor) -> torch.Tensor:
         """Return u."""
@@ -96,15 +99,13 @@ class Synthesis(Objective):
     def evaluate(self, u: torch.Tensor, *, gradient: bool = True) -> Evaluation:
         """Return F, its terms and its gradient at the latent u."""
         self.count("evaluations")
-        smooth, energy = self._evaluate_smooth(u, gradient), self._energy(u.detach())
+        smooth = self._evaluate_smooth(u, gradient)
         grad = None if smooth.grad is None else smooth.grad + self.weigh(self._energy_grad(u.detach()))
-        return dataclasses.replace(
-            smooth, value=smooth.value + self.weigh(energy), prior=smooth.prior + energy, grad=grad
-        )
+        return dataclasses.replace(self._with_energy(u.detach(), smooth), grad=grad)
 
     def splits(self) -> dict[str, Callable[[], Split]]:
         """Return ``latent``: gradient of the data term (and of log-det), prox of the rest, lam‖z‖²."""
-        return {"latent": self._split_latent}
+        return {"latent": self._split_latent} if self.term.has_prox() else {}
 
     def counterpart_options(self) -> dict[str, Any]:
         """Return the options without `put_back`, which concerns the image of a latent only."""
@@ -117,7 +118,8 @@ class Synthesis(Objective):
     def _noiseless_lam(self) -> float:
         return NOISELESS_LAM
 
-    def _put_back(self, x: torch.Tensor) -> torch.Tensor:
+    def put_back(self, x: torch.Tensor) -> torch.Tensor:
+        """Return images with the measured values put back, where the objective does that."""
         if not self.projects:
             return x
         operator = self.problem.operator
@@ -127,23 +129,44 @@ class Synthesis(Objective):
         """Return F without lam‖z‖²; its field `prior` holds 2 log|det J_D| (0 for ``latent``)."""
         self.count("D")
         leaf = u.detach().clone().requires_grad_(gradient)
-        log_det: torch.Tensor | None = None
         with torch.set_grad_enabled(gradient):
-            if self.phi == "nll":
-                x, log_det = self.prior.decode(leaf, log_det=True)
-            else:
-                x = self.prior.decode(leaf)
-        data, residual = self._data_term(x.detach())
-        grad = None
+            outputs = self._pass(leaf)
+        evaluation, residual = self._smooth(outputs)
         if gradient:
             self.count("gradients", "vjp_D")
-            outputs, cotangents = [x], [self._pull_back(x.detach(), residual)]
-            # A flow without learned split priors has the same volume everywhere.
-            if log_det is not None and log_det.requires_grad:
-                outputs, cotangents = [x, log_det], [*cotangents, self.weigh(torch.full_like(log_det, 2))]
-            (grad,) = torch.autograd.grad(outputs, leaf, cotangents)
-        prior = torch.zeros_like(data) if log_det is None else 2 * log_det.detach().double()
-        return Evaluation(data + self.weigh(prior), data, prior, self._put_back(x.detach()), grad)
+            evaluation.grad = pull_back(outputs, leaf, self._smooth_cotangents(outputs, residual))
+        return evaluation
+
+    def _smooth(self, outputs: tuple[torch.Tensor, ...]) -> tuple[Evaluation, torch.Tensor]:
+        """Return F without lam‖z‖² from what the flow made of z, and the residual of the data term."""
+        x, *log_det = (out.detach() for out in outputs)
+        data, residual = self._data_term(x)
+        prior = 2 * log_det[0].double() if log_det else torch.zeros_like(data)
+        return Evaluation(data + self.weigh(prior), data, prior, self.put_back(x)), residual
+
+    def _smooth_cotangents(
+        self, outputs: tuple[torch.Tensor, ...], residual: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        x, *log_det = (out.detach() for out in outputs)
+        return (self._pull_back(x, residual), *(self.weigh(torch.full_like(t, 2)) for t in log_det))
+
+    def _with_energy(self, u: torch.Tensor, smooth: Evaluation) -> Evaluation:
+        """Return F at u of the evaluation without lam‖z‖²."""
+        energy = self._energy(u)
+        return dataclasses.replace(
+            smooth, value=smooth.value + self.weigh(energy), prior=smooth.prior + energy
+        )
+
+    def read(self, point: torch.Tensor, outputs: tuple[torch.Tensor, ...]) -> Reading:
+        """Return F and what its gradient is made of, from the images of latents."""
+        smooth, residual = self._smooth(outputs)
+        direct = self.weigh(self._energy_grad(point))
+        return Reading(self._with_energy(point, smooth), self._smooth_cotangents(outputs, residual), direct)
+
+    def pair(self, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | float]:
+        """Return image, latent and 2 log|det J_D|, as torch differentiates them."""
+        x, *log_det = self._pass(u)
+        return x, u, 2 * log_det[0] if log_det else 0.0
 
     def _split_latent(self) -> Split:
         def smooth(u: torch.Tensor, gradient: bool = True) -> Evaluation:
@@ -152,15 +175,9 @@ class Synthesis(Objective):
 
         def prox(v: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
             self.count("prox")
-            return latent_energy_prox(v, self.phi, self.prior.latent_sizes, self.weigh(tau))
+            return self.latent_term.prox(v, self.flow.latent_sizes, self.weigh(tau))
 
         def nonsmooth(u: torch.Tensor) -> torch.Tensor:
             return self.weigh(self._energy(u))
 
-        def merge(u: torch.Tensor, evaluation: Evaluation) -> Evaluation:
-            energy = self._energy(u)
-            return dataclasses.replace(
-                evaluation, value=evaluation.value + self.weigh(energy), prior=evaluation.prior + energy
-            )
-
-        return Split("latent", smooth, prox, nonsmooth, merge)
+        return Split("latent", smooth, prox, nonsmooth, self._with_energy)

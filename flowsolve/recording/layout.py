@@ -105,14 +105,15 @@ class Layout:
             self._need(f"{part}/value", "f", (n,))
             self._need(f"{part}/iteration", "i", (n,))
         self._text("final/status", (n,))
-        self._check_trace(n)
+        self._check_trace(n, "value" if config["objective"].get("has_value", True) else "data_fidelity")
         self._check_snapshots(n, image)
         self._check_stages(n, image, config.get("method"))
         for name in self._datasets_below(f"{BASELINES}/"):
             self._need(name, "f", (n, *image))
         self._check_checkpoint()
 
-    def _check_trace(self, n: int) -> None:
+    def _check_trace(self, n: int, known: str) -> None:
+        """Check the trace; `known` is the column that is finite at the start."""
         if "trace" not in self.items:
             return
         iteration = self._need("trace/iteration", "i", (None,))[()]
@@ -131,8 +132,8 @@ class Layout:
                 counts = column[()]
                 if counts.min() < 0 or counts.max() > LARGEST_COUNT:
                     raise self._error(f"trace/{name} has numbers that are no counts")
-        if len(iteration) and not np.isfinite(self.items["trace/value"][:, 0]).all():
-            raise self._error("trace/value does not begin with finite numbers")
+        if len(iteration) and not np.isfinite(self.items[f"trace/{known}"][:, 0]).all():
+            raise self._error(f"trace/{known} does not begin with finite numbers")
 
     def _check_snapshots(self, n: int, image: tuple[int, ...]) -> None:
         if "snapshots" not in self.items:

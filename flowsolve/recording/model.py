@@ -63,6 +63,7 @@ class PriorConfig(_Part):
     name: Text
     source: Text | None = None
     sha256: str = Field(pattern=SHA256)
+    kind: Text = "flow"
     memory: Text | None = None
     coupling_dtype: Literal["float32", "float64", "bfloat16"] | None = None
 
@@ -77,6 +78,7 @@ class ObjectiveConfig(_Part):
     fidelity: Named = Named(name="least_squares")
     extra: Named | None = None
     options: dict[str, Any] = {}
+    has_value: bool = True
 
 
 class SolverConfig(_Part):

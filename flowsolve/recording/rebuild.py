@@ -11,12 +11,12 @@ import torch
 
 from .. import fidelities
 from ..errors import FlowsolveError, RecordError, UnsupportedError
-from ..flows import FlowPrior
 from ..flows.zoo import find_prior
 from ..functionals import Box, Functional, TotalVariation
 from ..initialise import Start
 from ..objectives import BY_NAME, Objective
 from ..operators import LinearOperator, from_config
+from ..priors.base import Prior
 from ..problem import InverseProblem
 from ..solvers.base import Solver, make_solver
 from ..stopping import Criterion, criterion_from_config
@@ -63,14 +63,14 @@ class Rebuilt:
     criterion: Criterion
 
 
-def rebuild(record: RunRecord, prior: FlowPrior | None = None) -> Rebuilt:
+def rebuild(record: RunRecord, prior: Prior | None = None) -> Rebuilt:
     """Return the objects of a run.
 
     Parameters
     ----------
     record : RunRecord
         The run.
-    prior : FlowPrior, optional
+    prior : Prior, optional
         The prior, where it is not a registered one; the objective gets it in the dtypes and the memory mode
         of the run.
 
@@ -159,7 +159,7 @@ def _check_sizes(described: Any, most: float, key: str = "operator") -> None:
         raise RecordError(f"record: its operator has {key} {described}, far from the data")
 
 
-def _objective(described: dict[str, Any], problem: InverseProblem, prior: FlowPrior) -> Objective:
+def _objective(described: dict[str, Any], problem: InverseProblem, prior: Prior) -> Objective:
     if described["formulation"] not in BY_NAME:
         raise RecordError(f"record: there is no formulation {described['formulation']!r}")
     return BY_NAME[described["formulation"]](
@@ -190,7 +190,7 @@ def version_differences(record: RunRecord) -> dict[str, tuple[str | None, str | 
     return {name: (then.get(name), now.get(name)) for name in now if then.get(name) != now.get(name)}
 
 
-def prior_of(config: dict[str, Any], prior: FlowPrior | None) -> FlowPrior:
+def prior_of(config: dict[str, Any], prior: Prior | None) -> Prior:
     """Return the prior of a configuration: the one given, if it is that one, else loaded from where it was.
 
     Raises
@@ -212,23 +212,7 @@ def prior_of(config: dict[str, Any], prior: FlowPrior | None) -> FlowPrior:
             f"prior: {prior.name!r} has SHA-256 {prior.sha256[:12]}…; the run used {wanted['name']!r} with "
             f"{wanted['sha256'][:12]}…"
         )
-    return _as_in_the_run(wanted, prior, dtype)
-
-
-def _as_in_the_run(wanted: dict[str, Any], prior: FlowPrior, dtype: torch.dtype) -> FlowPrior:
-    """Return the prior with the dtypes and the memory mode of the run.
-
-    What the record does not name, as those of older versions, stays as the prior has it.
-    """
-    if prior.dtype != dtype:
-        prior = prior.to(dtype=dtype)
-    coupling_dtype = wanted.get("coupling_dtype")
-    if coupling_dtype is not None:
-        coupling_dtype = getattr(torch, coupling_dtype, coupling_dtype)
-        if prior.coupling_dtype != coupling_dtype:
-            prior = prior.to(coupling_dtype=coupling_dtype)
-    memory = wanted.get("memory") or prior.memory
-    return prior if memory == prior.memory else prior.with_memory(memory)
+    return prior.as_recorded(wanted, dtype)
 
 
 def _functional(described: dict[str, Any] | None) -> Functional | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ArgumentError, RecordError
-from ..flows import FlowPrior
+from ..priors.base import Prior
 from ..result import Result
 from ..run import Run
 from .reader import RunRecord, open_run
@@ -26,7 +26,7 @@ TIMED = ("seconds",)
 def resume(
     path: str | Path,
     *,
-    prior: FlowPrior | None = None,
+    prior: Prior | None = None,
     callback: Callable[[Any], bool | None] | None = None,
     abandoned: bool = False,
 ) -> Result:
@@ -40,7 +40,7 @@ def resume(
     ----------
     path : path
         The run's record; it is written on.
-    prior : FlowPrior, optional
+    prior : Prior, optional
         The prior, where it is not a registered one.
     callback : callable, optional
         As for `flowsolve.solve`.
@@ -112,7 +112,7 @@ def rerun(
     path: str | Path,
     *,
     record: str | Path | None = None,
-    prior: FlowPrior | None = None,
+    prior: Prior | None = None,
     callback: Callable[[Any], bool | None] | None = None,
 ) -> Repetition:
     """Repeat a run from its configuration and measurements and say whether the traces agree.
@@ -145,7 +145,7 @@ def rerun(
     return _compare(before, run.complete(callback))
 
 
-def _run(record: RunRecord, prior: FlowPrior | None) -> Run:
+def _run(record: RunRecord, prior: Prior | None) -> Run:
     """Return the run that a record describes, not begun yet."""
     built = rebuild(record, prior)
     return build(
@@ -161,7 +161,7 @@ def _run(record: RunRecord, prior: FlowPrior | None) -> Run:
     )
 
 
-def _method(record: RunRecord, prior: FlowPrior | None, path: str | Path | None = None) -> MethodRun:
+def _method(record: RunRecord, prior: Prior | None, path: str | Path | None = None) -> MethodRun:
     """Return the method that a record describes, not begun yet, written to a file at `path`."""
     from ..methods.from_record import method_of
 

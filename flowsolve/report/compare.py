@@ -111,7 +111,7 @@ def comparison_figure(compared: Sequence[Comparison], axis: str) -> Figure:
     # Another prior term or weight is another function: each is measured from its own lowest value.
     lowest: dict[str, float] = {}
     for run in compared:
-        lowest[run.objective] = min(lowest.get(run.objective, np.inf), float(np.nanmin(run.value)))
+        lowest[run.objective] = min(lowest.get(run.objective, np.inf), float(np.fmin.reduce(run.value)))
     for panel in range(panels):
         axes = figure.add_subplot(1, panels, panel + 1)
         for i, run in enumerate(compared):

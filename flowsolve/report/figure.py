@@ -181,12 +181,14 @@ def _draw_curves(
     axes: Sequence[Axes], trace: Mapping[str, np.ndarray], baseline: tuple[str, float] | None
 ) -> None:
     value, evaluations = values_of_last_stage(trace), trace["evaluations"]
-    gap = value - np.nanmin(value, axis=0)
+    # F may have no value: then what is watched is the fixed-point residual.
+    gap = trace["residual"] if "residual" in trace else value - np.nanmin(value, axis=0)
     # The last point would be at zero, which a logarithmic axis has no place for.
     gap = np.where(gap > 0, gap, np.nan)
     _curves(axes[0], evaluations, gap)
     axes[0].set_yscale("log")
-    axes[0].set_ylabel("objective − lowest", fontsize=9)
+    label = "fixed-point residual" if "residual" in trace else "objective − lowest"
+    axes[0].set_ylabel(label, fontsize=9)
     axes[0].set_xlabel("evaluations", fontsize=9)
     for panel, name in zip(axes[1:], ("evaluations", "seconds"), strict=False):
         _curves(panel, trace[name], trace["psnr"])

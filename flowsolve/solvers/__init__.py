@@ -12,8 +12,10 @@ from .hybrid import Hybrid
 from .lbfgs import LBFGS
 from .momentum import Momentum
 from .nonlinear_cg import NonlinearCG
+from .splitting import ADMM, HalfQuadratic
 
 __all__ = [
+    "ADMM",
     "LBFGS",
     "Adam",
     "Continuation",
@@ -22,6 +24,7 @@ __all__ = [
     "ForwardBackward",
     "GaussNewton",
     "GradientDescent",
+    "HalfQuadratic",
     "Hybrid",
     "Momentum",
     "NonlinearCG",

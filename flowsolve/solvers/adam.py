@@ -47,6 +47,7 @@ class Adam(Solver):
     """
 
     state_type = AdamState
+    takes_fields = True
 
     lr: float | None = None
     beta1: float = 0.9

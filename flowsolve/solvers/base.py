@@ -90,13 +90,19 @@ class Solver(ABC):
     ----------
     state_type : type
         Class of its states, by which a run is continued from a checkpoint.
-    takes_extra, takes_constraint : bool
-        Whether it takes an objective with an `extra` term, and one with a hard constraint.
+    takes_extra, takes_constraint, takes_fields : bool
+        Whether it takes an objective with an `extra` term, one with a hard constraint, and one whose F has no
+        value: a field of gradients, or proximal steps, as denoisers give.
     """
 
     state_type: ClassVar[type[State]] = State
     takes_extra: ClassVar[bool] = False
     takes_constraint: ClassVar[bool] = True
+    takes_fields: ClassVar[bool] = False
+
+    def does_without_values(self) -> bool:
+        """Return whether, with its options, it takes an objective whose F has no value."""
+        return self.takes_fields
 
     @abstractmethod
     def init(self, objective: Objective, u: torch.Tensor) -> State:
@@ -169,7 +175,7 @@ def describe(solver: Solver) -> dict[str, Any]:
 
 
 def solvers_taking(what: str) -> list[str]:
-    """Return the names of the solvers that take an objective with an ``extra`` term, or a ``constraint``."""
+    """Return the names of the solvers that take an ``extra`` term, a ``constraint``, or ``fields``."""
     return [name for name in registry if getattr(registry.get(name), f"takes_{what}", False)]
 
 

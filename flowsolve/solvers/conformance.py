@@ -16,8 +16,9 @@ import torch
 
 from ..driver import solve
 from ..errors import ArgumentError, UnsupportedError
-from ..objectives import Objective, Synthesis
+from ..objectives import Objective
 from ..operators.conformance_report import Report
+from ..priors.terms import LATENTS
 from ..recording.checkpoint import pack_state, unpack_state
 from ..result import Result
 from ..stopping import STATUSES, Criterion, Progress
@@ -284,7 +285,7 @@ def _steps(
 
 
 def _value(objective: Objective, result: Result) -> np.ndarray:
-    u = result.z if isinstance(objective, Synthesis) else result.x
+    u = result.z if objective.space == LATENTS else result.x
     return objective.value(u).numpy()
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from ..flows import FlowPrior, Glow, GlowConfig
+from ..flows import FlowPrior, Glow, GlowConfig, GlowPrior
 from ..objectives import Analysis, Objective, Synthesis
 from ..operators import LinearOperator, Mask
+from ..priors.terms import LATENTS
 from ..problem import InverseProblem, degrade
 
 FORMULATIONS: dict[str, type[Objective]] = {"analysis": Analysis, "synthesis": Synthesis}
@@ -45,7 +46,7 @@ def make_glow(seed: int = 3) -> Glow:
     return glow
 
 
-class FaultyPrior(FlowPrior):
+class FaultyPrior(GlowPrior):
     """A prior whose maps misbehave away from grey images and from the zero latent.
 
     Parameters
@@ -73,7 +74,7 @@ class FaultyPrior(FlowPrior):
         return (x, out[1]) if log_det else x
 
 
-class CountingPrior(FlowPrior):
+class CountingPrior(GlowPrior):
     """A prior that counts its passes forward and backward, an image each.
 
     Attributes
@@ -170,7 +171,7 @@ def make_objective(
     images: Sequence[int] = (0, 1, 2),
 ) -> Objective:
     """Return the objective of some of three images, with ``phi="latent"``, whose minimum is positive."""
-    prior = FlowPrior(make_glow(), name="tiny", dtype=dtype) if prior is None else prior
+    prior = GlowPrior(make_glow(), name="tiny", dtype=dtype) if prior is None else prior
     problem = make_problem(dtype=dtype, operator=operator).select(images)
     return FORMULATIONS[formulation](problem, prior, phi="latent")
 
@@ -178,6 +179,6 @@ def make_objective(
 def make_start(objective: Objective) -> torch.Tensor:
     """Return where every run starts: grey images, or the zero latent."""
     n, y = len(objective), objective.problem.y
-    if isinstance(objective, Synthesis):
-        return y.new_zeros(n, objective.prior.n)
+    if objective.space == LATENTS:
+        return y.new_zeros(n, objective.flow.n)
     return y.new_full((n, *objective.shape), 0.5)

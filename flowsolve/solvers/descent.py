@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 import torch
 
 from ..errors import ArgumentError
-from ..objectives.base import Objective, sum_squares
+from ..objectives.base import sum_squares
+from ..objectives.searchable import Descendable
 from .base import Solver, State, registered_name, zeros
 from .searches import Proposal, Search, SearchResult, make_search
 from .searches.base import search_name
@@ -78,14 +79,18 @@ class DescentSolver(Solver):
         object.__setattr__(self, "search", search)
         self.check()
 
+    def does_without_values(self) -> bool:
+        """Return whether descent and search do."""
+        return self.takes_fields and not self.search.compares_values
+
     def check(self) -> None:
         """Raise `ArgumentError` if one of the descent's own options has a bad value."""
 
     @abstractmethod
-    def propose(self, objective: Objective, state: Any) -> Proposal:
+    def propose(self, objective: Any, state: Any) -> Proposal:
         """Return where to go from the state."""
 
-    def start(self, objective: Objective, state: DescentState) -> DescentState:
+    def start(self, objective: Any, state: DescentState) -> DescentState:
         """Return the first state, with what the descent remembers, of a plain one at the start."""
         return state
 
@@ -93,7 +98,7 @@ class DescentSolver(Solver):
         """Return the next state, with what the descent remembers, of a plain one at the point found."""
         return after
 
-    def init(self, objective: Objective, u: torch.Tensor) -> DescentState:
+    def init(self, objective: Descendable, u: torch.Tensor) -> DescentState:
         """Evaluate the start and prepare search and descent."""
         objective.require_smooth(registered_name(type(self)))
         evaluation = objective.evaluate(u)
@@ -103,7 +108,7 @@ class DescentSolver(Solver):
         state = DescentState(u, evaluation, zeros(u), norm, zeros(u).bool(), trial, memory)
         return self.start(objective, state)
 
-    def step(self, objective: Objective, state: State) -> DescentState:
+    def step(self, objective: Descendable, state: State) -> DescentState:
         """Search along the descent's direction.
 
         An image whose search found nothing stays; it has failed if its direction was steepest descent.

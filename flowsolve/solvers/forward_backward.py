@@ -14,7 +14,6 @@ import torch
 
 from ..objectives.base import Objective, inner, per_image, sum_squares
 from ..objectives.evaluation import Evaluation
-from ..objectives.split import Split
 from .base import Solver, State, register_solver, require_choice, require_count, require_positive, zeros
 from .searches import initial_step
 
@@ -38,6 +37,7 @@ class _Candidate:
     smooth: Evaluation
     tau: torch.Tensor
     found: torch.Tensor
+    judged: bool
 
 
 @register_solver("forward_backward")
@@ -60,7 +60,8 @@ class ForwardBackward(Solver):
     restart : bool
         Drop the momentum where it points uphill (gradient scheme of O'Donoghue & Candès, 2015).
     monotone : bool
-        Where F would rise, redo the step from the last iterate without momentum.
+        Where F would rise, redo the step from the last iterate without momentum. Nothing is redone where F
+        has no value; nor is τ tried where f has none: then it stays what it was at the start.
     step_size : float, optional
         First step τ; unless given, the inverse of the local curvature of f.
     growth : float
@@ -73,6 +74,7 @@ class ForwardBackward(Solver):
 
     state_type = ForwardBackwardState
     takes_extra = True
+    takes_fields = True
 
     split: str = "auto"
     momentum: str = "chambolle-dossal"
@@ -106,7 +108,7 @@ class ForwardBackward(Solver):
         smooth = split.smooth(u)
         assert smooth.grad is not None
         if self.step_size is None:
-            tau = initial_step(_SmoothPart(split), u, smooth)  # type: ignore[arg-type]
+            tau = initial_step(split.smooth, u, smooth)
         else:
             tau = torch.full_like(smooth.value, self.step_size)
         evaluation = split.merge(u, smooth)
@@ -125,10 +127,9 @@ class ForwardBackward(Solver):
         new = self._forward_backward(objective, ahead, state.tau)
         evaluation = objective.split(self.split).merge(new.u, new.smooth)
 
+        monotone = self.monotone and objective.has_value
         rises = ~(new.found & (evaluation.value <= state.evaluation.value))
-        again = (
-            (rises & (beta > 0)).nonzero()[:, 0] if self.monotone else rises.new_zeros(0, dtype=torch.int64)
-        )
+        again = (rises & (beta > 0)).nonzero()[:, 0] if monotone else rises.new_zeros(0, dtype=torch.int64)
         if len(again):
             sub = objective.select(again)
             redone = self._forward_backward(sub, state.u[again], new.tau[again])
@@ -142,7 +143,7 @@ class ForwardBackward(Solver):
             restarted |= inner(ahead - new.u, new.u - state.u) > 0
 
         missed = ~new.found
-        if self.monotone:
+        if monotone:
             missed |= evaluation.value > state.evaluation.value
         gone = missed.nonzero()[:, 0]
         evaluation.put(gone, state.evaluation.select(gone))
@@ -156,7 +157,7 @@ class ForwardBackward(Solver):
             torch.where(missed, state.grad_norm, moved),
             misses >= self.PATIENCE,
             previous=state.u,
-            tau=torch.where(missed, self.shrink * new.tau, self._grown(state.tau, new.tau)),
+            tau=torch.where(missed, self.shrink * new.tau, self._grown(state.tau, new.tau, new.judged)),
             k=torch.where(restarted | missed, 0.0, k),
             t=torch.where(restarted | missed, 1.0, t),
             misses=misses,
@@ -171,17 +172,23 @@ class ForwardBackward(Solver):
             return torch.zeros_like(k), t
         return (k - 1) / (k + self.a), t
 
-    def _grown(self, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
-        return torch.where(after >= before, self.growth * after, after)
+    def _grown(self, before: torch.Tensor, after: torch.Tensor, judged: bool) -> torch.Tensor:
+        # A step that nobody judges must not grow.
+        return torch.where(after >= before, self.growth * after, after) if judged else after
 
     def _forward_backward(self, objective: Objective, point: torch.Tensor, tau: torch.Tensor) -> _Candidate:
         """Backtrack on τ until f lies below its quadratic model, each image on its own."""
-        smooth = objective.split(self.split).smooth(point)
+        whole = objective.split(self.split)
+        smooth = whole.smooth(point)
         assert smooth.grad is not None
         # Differences of f below its rounding cannot be judged; without this slack τ would shrink for ever.
         slack = 10 * torch.finfo(point.dtype).eps * smooth.value.abs()
-        usable = torch.isfinite(smooth.value) & torch.isfinite(sum_squares(smooth.grad))
-        out = _Candidate(point.clone(), smooth.clone(), tau.clone(), torch.zeros_like(usable))
+        usable = torch.isfinite(sum_squares(smooth.grad))
+        if whole.has_value:
+            usable &= torch.isfinite(smooth.value)
+        out = _Candidate(
+            point.clone(), smooth.clone(), tau.clone(), torch.zeros_like(usable), whole.has_value
+        )
         searching = usable.nonzero()[:, 0]
         for _ in range(self.max_trials):
             if len(searching) == 0:
@@ -196,6 +203,8 @@ class ForwardBackward(Solver):
             move = u - point[i]
             model = smooth.value[i] + inner(smooth.grad[i], move) + sum_squares(move) / (2 * steps)
             good = torch.isfinite(new.value) & (new.value <= model + slack[i])
+            if not whole.has_value:
+                good = torch.isfinite(sum_squares(move))
             target = i[good]
             out.u[target] = u[good]
             out.smooth.put(target, new.select(good))
@@ -204,10 +213,3 @@ class ForwardBackward(Solver):
             searching = i[~good]
         out.smooth.grad = None
         return out
-
-
-class _SmoothPart:
-    """The smooth half of a split, looking enough like an objective for the curvature probe."""
-
-    def __init__(self, split: Split) -> None:
-        self.evaluate = split.smooth

@@ -26,6 +26,7 @@ class GradientDescent(DescentSolver):
 
     offers: ClassVar[tuple[str, ...]] = ("direction", "length", "gradient")
     default_search: ClassVar[str] = "barzilai-borwein"
+    takes_fields: ClassVar[bool] = True
 
     def propose(self, objective: Objective, state: DescentState) -> Proposal:
         """Return minus the gradient."""

@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-from ..objectives import Synthesis
 from ..objectives.base import Objective, sum_squares
 from ..objectives.evaluation import Evaluation
 from .base import Solver, State, inner_solver, register_solver, require_choice, require_positive, zeros
@@ -341,8 +340,8 @@ class Hybrid(Solver):
         at_home = lower & (state.space == own)
         u[at_home] = state.sides()[own].u[at_home]
         away = (lower & (state.space != own)).nonzero()[:, 0]
-        if len(away) and isinstance(objective, Synthesis):
-            evaluation.image[away] = objective.select(away)._put_back(evaluation.image[away])
+        if len(away):
+            evaluation.image[away] = objective.select(away).put_back(evaluation.image[away])
         return u, evaluation, lower, astray
 
 

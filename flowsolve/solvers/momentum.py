@@ -45,6 +45,7 @@ class Momentum(DescentSolver):
 
     state_type: ClassVar[type[State]] = MomentumState
     default_search: ClassVar[str] = "armijo"
+    takes_fields: ClassVar[bool] = True
 
     beta: float = 0.9
     variant: str = "heavy-ball"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from ..errors import UnsupportedError
-from ..objectives import Analysis, Synthesis
 from ..objectives.base import Objective, sum_squares
 from .base import solvers_taking
 
@@ -15,7 +14,7 @@ SIDES = ("images", "latents")
 
 def own_space(objective: Objective) -> int:
     """Return the space of the objective's own variable."""
-    return LATENTS if isinstance(objective, Synthesis) else IMAGES
+    return SIDES.index(objective.space)
 
 
 def both_spaces(objective: Objective) -> tuple[Objective, Objective]:
@@ -37,14 +36,14 @@ def both_spaces(objective: Objective) -> tuple[Objective, Objective]:
         other = objective.counterpart()
     except UnsupportedError as error:
         raise UnsupportedError(f"{who}; {error}") from None
-    return (objective, other) if isinstance(objective, Analysis) else (other, objective)
+    return (objective, other) if own_space(objective) == IMAGES else (other, objective)
 
 
 def cross(objective: Objective, u: torch.Tensor, space: int) -> torch.Tensor:
     """Return what stands in the other space for the variable u of `space`."""
     with torch.no_grad():
         objective.count("E" if space == IMAGES else "D")
-        return objective.prior.encode(u) if space == IMAGES else objective.prior.decode(u)
+        return objective.flow.encode(u) if space == IMAGES else objective.flow.decode(u)
 
 
 def there_and_back(objective: Objective, u: torch.Tensor, space: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -61,12 +60,12 @@ def there_and_back(objective: Objective, u: torch.Tensor, space: int) -> tuple[t
 def lasting_space(objective: Objective) -> int:
     """Return the space in which F is expected to get lowest in the long run.
 
-    It is that of images, but for an objective over latents with ``nll`` of a flow with additive couplings:
+    It is that of images, but for an objective over latents with ``nll`` of a flow that preserves volume:
     its log-determinant goes on falling over latents when over images F has all but stopped. An objective
     over images has no use for that: where it gets so low, the flow does not lead back to the image.
     """
-    steady = objective.phi == "nll" and objective.prior.config.coupling == "additive"
-    return LATENTS if steady and isinstance(objective, Synthesis) else IMAGES
+    steady = objective.latent_term.needs_log_det and objective.flow.preserves_volume
+    return LATENTS if steady and own_space(objective) == LATENTS else IMAGES
 
 
 def promising_space(objective: Objective) -> torch.Tensor:
@@ -77,7 +76,7 @@ def promising_space(objective: Objective) -> torch.Tensor:
     what is not measured, and over images they fit what is.
     """
     n, device, lasting = len(objective), objective.problem.y.device, lasting_space(objective)
-    if lasting == IMAGES and objective.phi != "latent":
+    if lasting == IMAGES and objective.latent_term.eases_images:
         return torch.full((n,), lasting, dtype=torch.int64, device=device)
     return torch.where(measured_share(objective) < 0.5, lasting, 1 - lasting)
 

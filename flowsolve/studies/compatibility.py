@@ -15,7 +15,7 @@ import torch
 
 from .. import tasks
 from ..errors import ArgumentError, FlowsolveError
-from ..flows import FlowPrior, Glow, GlowConfig
+from ..flows import Glow, GlowConfig, GlowPrior
 from ..initialise import Start, make_start
 from ..methods import plan_method
 from ..objectives import FORMULATIONS, Objective
@@ -62,7 +62,7 @@ class Compatibility:
         self.inputs = inputs
         self._made: dict[Any, Made] = {}
         flow = Glow(GlowConfig.model_validate({"levels": 1, "steps": 1, "hidden": 2}), seed=0)
-        self._prior = FlowPrior(flow, name="stand-in", dtype=torch.float64)
+        self._prior = GlowPrior(flow, name="stand-in", dtype=torch.float64)
 
     def refusal(self, cell: Cell) -> Refusal | None:
         """Return why a cell cannot run, or None where it can."""

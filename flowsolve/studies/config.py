@@ -301,7 +301,7 @@ class Cells(Budget):
     solver: _names(_reference("solvers", solver_registry)) = ["lbfgs"]  # type: ignore[valid-type]
     prior: _names(AfterValidator(_prior)) = ["faces64"]  # type: ignore[valid-type]
     formulation: _names(_choice(*FORMULATIONS)) = ["analysis"]  # type: ignore[valid-type]
-    phi: _names(_choice(*Analysis.phis)) | None = None  # type: ignore[valid-type]
+    phi: _names(_choice(*Analysis.phis())) | None = None  # type: ignore[valid-type]
     lam: Weights = ["map"]
     start: _names(AfterValidator(_start)) = [USUAL]  # type: ignore[valid-type]
     sigma: Levels | None = None

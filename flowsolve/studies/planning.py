@@ -150,7 +150,7 @@ def _inputs(file: StudyFile, data: Path | None) -> tuple[Inputs | None, Paths]:
 
 def _stand_in(priors: dict[str, FlowPrior]) -> Inputs:
     """Return an image to look for combinations without meaning on, where those of the study are missing."""
-    sizes = [prior.config.size for prior in priors.values() if prior.config.size is not None]
+    sizes = [prior.size for prior in priors.values() if prior.size is not None]
     return Inputs(np.full((1, 3, *(sizes[0] if sizes else ANY_SIZE)), 0.5, dtype=np.float32), ["stand-in"])
 
 
@@ -183,12 +183,11 @@ def _fitting(label: str, source: str, inputs: Inputs | None) -> FlowPrior:
     prior = kept_prior(source, "cpu", "float32")
     if inputs is None:
         return prior
-    config = prior.config
     _, channels, height, width = inputs.x.shape
-    if config.channels != channels:
-        raise ArgumentError("prior", f"{label!r}, of {config.channels} channels", "a prior of RGB images")
-    if config.size is not None and config.size != (height, width):
-        given = f"{label!r}, for images of {config.size[1]}x{config.size[0]}"
+    if prior.channels not in (channels, None):
+        raise ArgumentError("prior", f"{label!r}, of {prior.channels} channels", "a prior of RGB images")
+    if prior.size is not None and prior.size != (height, width):
+        given = f"{label!r}, for images of {prior.size[1]}x{prior.size[0]}"
         raise ArgumentError("prior", given, f"one that takes the study's images of {width}x{height}")
     return prior
 

@@ -1,5 +1,7 @@
 """``flowsolve check-prior``: what it prints and returns."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -117,3 +119,42 @@ def test_a_prior_trained_with_noise_judges_images_with_it(tiny_prior):
     for bad in (-0.1, float("nan"), float("inf")):
         with pytest.raises(ArgumentError, match="noise"):
             check_noise(bad)
+
+
+def test_the_conformance_kit_is_run(run, prior_file):
+    _, out, _ = run(prior_file, "--samples", 1)
+    assert "conformance: 14 passed, 0 failed, 0 skipped\n" in out
+    _, out, _ = run(prior_file, "--samples", 1, "--verbose")
+    assert "pass record and rerun" in out
+
+
+@pytest.fixture
+def own_priors(tmp_path, monkeypatch):
+    (tmp_path / "my_priors.py").write_text(
+        "from outside_priors import make_denoiser, make_energy, roughness\n"
+        "from flowsolve.priors import EnergyPrior\n"
+        "ENERGY = make_energy()\n"
+        "BATCHED = EnergyPrior(lambda x: roughness(x) + roughness(x).mean())\n"
+        "NUMBER = 3\n"
+        "def denoiser(*, device, dtype):\n"
+        "    return make_denoiser(dtype, device=device, sigma=0.05)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    sys.modules.pop("my_priors", None)
+
+
+def test_priors_of_ones_own(run, own_priors):
+    code, out, _ = run("my_priors:ENERGY")
+    assert code == 0 and "energy, sha256" in out and out.endswith("\nno problems found\n")
+    code, out, _ = run("my_priors:denoiser", "--dtype", "float64")
+    assert code == 0 and "DenoiserPrior('Smoother', any size, torch.float64, 'cpu'), denoiser" in out
+    code, out, _ = run("my_priors:BATCHED")
+    assert code == 1 and "FAIL batch: value [<lambda>, energy, float32]" in out
+
+
+def test_what_is_no_prior(run, own_priors):
+    code, _, error = run("my_priors:NUMBER")
+    assert code == 2 and "prior: got my_priors:NUMBER, a int; accepted: a flowsolve.priors.Prior" in error
+    code, _, error = run("my_priors:NOTHING")
+    assert code == 2 and "prior: got 'NOTHING', which my_priors has not; accepted: MODULE:NAME of" in error

@@ -1,6 +1,6 @@
 """Weights that other programs trained, turned into priors of this one.
 
->>> from flowsolve.flows import FlowPrior, save_prior
+>>> from flowsolve.flows import GlowPrior, save_prior
 >>> from flowsolve.flows.foreign import import_prior
 >>> imported = import_prior("model_200001.pt", "rosinality", terms="research only")  # doctest: +SKIP
 >>> save_prior("prior.safetensors", imported.glow, imported.card)  # doctest: +SKIP

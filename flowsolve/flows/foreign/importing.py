@@ -32,7 +32,7 @@ class ImportedPrior:
     ----------
     glow : Glow
         The network, for :func:`~flowsolve.flows.checkpoints.save_prior` or
-        :class:`~flowsolve.flows.prior.FlowPrior`.
+        :class:`~flowsolve.flows.prior.GlowPrior`.
     card : PriorCard
         Its card, with what was assumed in the notes.
     format : str
@@ -88,7 +88,7 @@ def import_prior(
     -------
     ImportedPrior
         The network and its card, to be saved with :func:`~flowsolve.flows.checkpoints.save_prior` or used as
-        ``FlowPrior(found.glow, card=found.card)``; its format, and what was assumed.
+        ``GlowPrior(found.glow, card=found.card)``; its format, and what was assumed.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def import_prior(
     Examples
     --------
     >>> found = import_prior("model_200001.pt", "rosinality", terms="research only")  # doctest: +SKIP
-    >>> FlowPrior(found.glow, name="mine", card=found.card).sample(4, seed=0)  # doctest: +SKIP
+    >>> GlowPrior(found.glow, name="mine", card=found.card).sample(4, seed=0)  # doctest: +SKIP
     """
     candidates = {format: _reader(format, settings)} if format != "auto" else _readers(settings)
     source, dtype = str(path), checked_dtype(dtype)

@@ -14,6 +14,7 @@ from ...errors import ArgumentError
 from ...files import target
 from ..config import GlowConfig
 from ..glow import Glow
+from ..prior import GlowPrior
 from ..zoo import load_prior
 from .checkpoint import DOCUMENT, read_document
 from .data import ImageStore, read_store
@@ -157,7 +158,10 @@ def initial_network(options: TrainingOptions, document: dict[str, Any] | None) -
         return Glow(options.architecture(GlowConfig.model_validate(document["architecture"]))), False
     if options.init is None:
         return Glow(options.architecture(), seed=options.seed), True
-    source = load_prior(options.init).glow
+    prior = load_prior(options.init)
+    if not isinstance(prior, GlowPrior):
+        raise ArgumentError("init", f"{options.init}, which is no Glow", "a Glow")
+    source = prior.glow
     if source.config.channels != 3:
         raise ArgumentError("init", f"{options.init} with {source.config.channels} channels", "3 channels")
     return grow(source, options.architecture(source.config, grown=True), options.seed), False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 
-from ...objectives import Objective, Synthesis
+from ...objectives import Objective
 from ...objectives.base import per_image, sum_squares
 
 
@@ -46,7 +46,7 @@ def _exact(objective: Objective, u: torch.Tensor, v: torch.Tensor) -> torch.Tens
         (grad,) = torch.autograd.grad(value.sum(), leaf, create_graph=True)
         (product,) = torch.autograd.grad(grad, leaf, v)
     # The second reverse pass runs through the map and through its first reverse pass.
-    letter = "D" if isinstance(objective, Synthesis) else "E"
+    letter = objective.map
     objective.count("evaluations", "gradients", letter, f"vjp_{letter}", "A", "AT")
     objective.count("evaluations", "gradients", f"jvp_{letter}", f"vjp_{letter}", "A", "AT")
     return product.detach()
@@ -54,20 +54,9 @@ def _exact(objective: Objective, u: torch.Tensor, v: torch.Tensor) -> torch.Tens
 
 def _value(objective: Objective, u: torch.Tensor) -> torch.Tensor:
     """Return F(u), shape (N,), as a function that torch can differentiate twice."""
-    flow = objective.prior.decode if isinstance(objective, Synthesis) else objective.prior.encode
-    point = u if isinstance(objective, Synthesis) else objective.image(u)
-    log_det: torch.Tensor | float = 0.0
-    if objective.phi == "nll":
-        mapped, log_det = flow(point, log_det=True)
-    else:
-        mapped = flow(point)
-    x, z = (mapped, u) if isinstance(objective, Synthesis) else (point, mapped)
-    volume = 2 * log_det if isinstance(objective, Synthesis) else -2 * log_det
+    x, z, volume = objective.pair(u)
     value = objective.weigh(objective._energy(z) + volume)
-    if objective.constrained:
-        return value
-    measured = objective.problem.operator.apply(x)
-    return value + objective.fidelity.value(measured, objective.problem.y)
+    return value if objective.constrained else value + objective.data_value(x)
 
 
 def _central_difference(objective: Objective, u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -66,8 +65,7 @@ class Pyxu(External):
 
     def first_steps(self, objective: Objective, u: torch.Tensor, evaluation: Evaluation) -> torch.Tensor:
         """Return the inverse of the local curvature of the smooth part at the start."""
-        probe = SimpleNamespace(evaluate=lambda v: self.evaluate(objective, v, True))
-        return initial_step(probe, u, evaluation)  # type: ignore[arg-type]
+        return initial_step(lambda v: self.evaluate(objective, v, True), u, evaluation)
 
 
 @register_solver("pyxu:NLCG")

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import torch
 
-from ...objectives.base import Objective, inner, sum_squares
+from ...objectives.base import inner, sum_squares
 from ...objectives.evaluation import Evaluation
+from ...objectives.searchable import Searchable
 from ..base import require_choice, require_count, require_positive
 from .armijo import armijo
 from .base import Proposal, Search, SearchResult, first_trial, register_search
@@ -54,7 +55,7 @@ class BarzilaiBorwein(Search):
         require_count("max_trials", self.max_trials)
 
     def init(
-        self, objective: Objective, u: torch.Tensor, evaluation: Evaluation
+        self, objective: Searchable, u: torch.Tensor, evaluation: Evaluation
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the first step, the value at the start as all recent ones, and whose turn it is."""
         trial = first_trial(objective, u, evaluation, self.step_size)
@@ -63,7 +64,7 @@ class BarzilaiBorwein(Search):
 
     def search(
         self,
-        objective: Objective,
+        objective: Searchable,
         u: torch.Tensor,
         evaluation: Evaluation,
         proposal: Proposal,

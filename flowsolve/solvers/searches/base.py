@@ -16,8 +16,9 @@ from typing import Any, ClassVar
 import torch
 
 from ...errors import ArgumentError
-from ...objectives.base import Objective, per_image, sum_squares
+from ...objectives.base import per_image, sum_squares
 from ...objectives.evaluation import Evaluation
+from ...objectives.searchable import Searchable
 from ...registry import Registry
 
 registry: Registry[type[Search]] = Registry("search", "flowsolve.searches")
@@ -89,20 +90,23 @@ class Search(ABC):
         What it asks of a descent: a ``direction``; that its directions keep a ``length`` for which one step
         serves; that they are minus the ``gradient``; a model to minimise within a ``radius``; or a model that
         takes a ``damping``.
+    compares_values : bool
+        Whether it judges steps by F, which must then have a value.
     """
 
     needs: ClassVar[str] = "direction"
+    compares_values: ClassVar[bool] = True
 
     @abstractmethod
     def init(
-        self, objective: Objective, u: torch.Tensor, evaluation: Evaluation
+        self, objective: Searchable, u: torch.Tensor, evaluation: Evaluation
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the first trial and memory, float64, of each image at the start u."""
 
     @abstractmethod
     def search(
         self,
-        objective: Objective,
+        objective: Searchable,
         u: torch.Tensor,
         evaluation: Evaluation,
         proposal: Proposal,
@@ -119,7 +123,7 @@ class Search(ABC):
 class Trials:
     """The best accepted point of each image, and the evaluation of new ones."""
 
-    def __init__(self, objective: Objective, u: torch.Tensor, evaluation: Evaluation) -> None:
+    def __init__(self, objective: Searchable, u: torch.Tensor, evaluation: Evaluation) -> None:
         self.objective, self.start = objective, u
         steps = torch.zeros(len(u), dtype=torch.float64, device=u.device)
         found = torch.zeros(len(u), dtype=torch.bool, device=u.device)
@@ -154,7 +158,9 @@ class Trials:
         self.result.found[target] = True
 
 
-def initial_step(objective: Objective, u: torch.Tensor, evaluation: Evaluation) -> torch.Tensor:
+def initial_step(
+    evaluate: Callable[[torch.Tensor], Evaluation], u: torch.Tensor, evaluation: Evaluation
+) -> torch.Tensor:
     """Return a first step along −∇F for each image, shape (N,), float64: the inverse of the local curvature.
 
     One gradient at a point 1e-3 (relative) down the slope gives the curvature ‖∇F(u) − ∇F(u')‖ / ‖u − u'‖.
@@ -165,7 +171,7 @@ def initial_step(objective: Objective, u: torch.Tensor, evaluation: Evaluation) 
     assert grad is not None
     norm = sum_squares(grad).sqrt()
     reach = 1e-3 * (1 + sum_squares(u).sqrt()) / norm.clamp(min=torch.finfo(grad.dtype).tiny)
-    probe = objective.evaluate(u - per_image(reach, u) * grad)
+    probe = evaluate(u - per_image(reach, u) * grad)
     assert probe.grad is not None
     change = sum_squares(grad - probe.grad).sqrt()
     step = reach * norm / change
@@ -174,11 +180,11 @@ def initial_step(objective: Objective, u: torch.Tensor, evaluation: Evaluation) 
 
 
 def first_trial(
-    objective: Objective, u: torch.Tensor, evaluation: Evaluation, step_size: float | None
+    objective: Searchable, u: torch.Tensor, evaluation: Evaluation, step_size: float | None
 ) -> torch.Tensor:
     """Return `step_size` for each image, or `initial_step` where it is None."""
     if step_size is None:
-        return initial_step(objective, u, evaluation)
+        return initial_step(objective.evaluate, u, evaluation)
     return torch.full_like(evaluation.value, step_size)
 
 

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import torch
 
-from ...objectives.base import Objective, per_image
+from ...objectives.base import per_image
 from ...objectives.evaluation import Evaluation
+from ...objectives.searchable import Searchable
 from ..base import require_positive
 from .base import Proposal, Search, SearchResult, first_trial, register_search
 
@@ -26,6 +27,7 @@ class Fixed(Search):
     """
 
     needs: ClassVar[str] = "length"
+    compares_values: ClassVar[bool] = False
 
     step_size: float | None = None
 
@@ -34,7 +36,7 @@ class Fixed(Search):
             require_positive("step_size", self.step_size)
 
     def init(
-        self, objective: Objective, u: torch.Tensor, evaluation: Evaluation
+        self, objective: Searchable, u: torch.Tensor, evaluation: Evaluation
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the step of each image."""
         trial = first_trial(objective, u, evaluation, self.step_size)
@@ -42,7 +44,7 @@ class Fixed(Search):
 
     def search(
         self,
-        objective: Objective,
+        objective: Searchable,
         u: torch.Tensor,
         evaluation: Evaluation,
         proposal: Proposal,

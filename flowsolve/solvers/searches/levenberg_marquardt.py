@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import torch
 
-from ...objectives.base import Objective
 from ...objectives.evaluation import Evaluation
+from ...objectives.searchable import Searchable
 from ..base import require_positive
 from .base import Proposal, initial_step, register_search
 from .model_search import ModelSearch
@@ -45,13 +45,13 @@ class LevenbergMarquardt(ModelSearch):
             require_positive("damping", self.damping)
 
     def init(
-        self, objective: Objective, u: torch.Tensor, evaluation: Evaluation
+        self, objective: Searchable, u: torch.Tensor, evaluation: Evaluation
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the first μ of each image; nothing else is remembered."""
         if self.damping is not None:
             damping = torch.full_like(evaluation.value, self.damping)
         else:
-            damping = self.RELATIVE / initial_step(objective, u, evaluation)
+            damping = self.RELATIVE / initial_step(objective.evaluate, u, evaluation)
         return damping, damping.new_zeros(len(u), 0)
 
     def minimiser(

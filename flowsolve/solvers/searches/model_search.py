@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ...objectives.base import Objective
 from ...objectives.evaluation import Evaluation
+from ...objectives.searchable import Searchable
 from ..base import require_count, require_positive
 from .base import Proposal, Search, SearchResult, Trials
 
@@ -69,7 +69,7 @@ class ModelSearch(Search):
 
     def search(
         self,
-        objective: Objective,
+        objective: Searchable,
         u: torch.Tensor,
         evaluation: Evaluation,
         proposal: Proposal,

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 import torch
 
-from ...objectives.base import Objective, inner, per_image
+from ...objectives.base import inner, per_image
 from ...objectives.evaluation import Evaluation
+from ...objectives.searchable import Searchable
 from ..base import require_count, require_positive
 from .base import Proposal, Search, SearchResult, Trials, first_trial, next_trial, register_search
 
 
 def strong_wolfe(
-    objective: Objective,
+    objective: Searchable,
     u: torch.Tensor,
     evaluation: Evaluation,
     direction: torch.Tensor,
@@ -105,7 +106,7 @@ class StrongWolfe(Search):
         require_count("max_trials", self.max_trials)
 
     def init(
-        self, objective: Objective, u: torch.Tensor, evaluation: Evaluation
+        self, objective: Searchable, u: torch.Tensor, evaluation: Evaluation
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the first step; nothing else is remembered."""
         trial = first_trial(objective, u, evaluation, self.step_size)
@@ -113,7 +114,7 @@ class StrongWolfe(Search):
 
     def search(
         self,
-        objective: Objective,
+        objective: Searchable,
         u: torch.Tensor,
         evaluation: Evaluation,
         proposal: Proposal,

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import torch
 
-from ...objectives.base import Objective, sum_squares
+from ...objectives.base import sum_squares
 from ...objectives.evaluation import Evaluation
+from ...objectives.searchable import Searchable
 from ..base import require_positive
 from .base import Proposal, initial_step, register_search
 from .model_search import ModelSearch
@@ -46,14 +47,18 @@ class TrustRegion(ModelSearch):
             require_positive("radius", self.radius)
 
     def init(
-        self, objective: Objective, u: torch.Tensor, evaluation: Evaluation
+        self, objective: Searchable, u: torch.Tensor, evaluation: Evaluation
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the first radius of each image; nothing else is remembered."""
         assert evaluation.grad is not None
         if self.radius is not None:
             radius = torch.full_like(evaluation.value, self.radius)
         else:
-            radius = self.WIDE * initial_step(objective, u, evaluation) * sum_squares(evaluation.grad).sqrt()
+            radius = (
+                self.WIDE
+                * initial_step(objective.evaluate, u, evaluation)
+                * sum_squares(evaluation.grad).sqrt()
+            )
         return radius, radius.new_zeros(len(u), 0)
 
     def minimiser(

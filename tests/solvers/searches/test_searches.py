@@ -95,11 +95,11 @@ def test_non_finite_trials_shorten_the_step(search):
 def test_initial_step_is_the_inverse_curvature_of_a_quadratic():
     curve = Curve(lambda t: 50 * (t - 1) ** 2, 1)
     u = torch.zeros(1, 1, dtype=torch.float64)
-    step = initial_step(curve, u, curve.evaluate(u))
+    step = initial_step(curve.evaluate, u, curve.evaluate(u))
     assert step.item() == pytest.approx(1 / 100, rel=1e-9)
 
 
 def test_initial_step_is_finite_where_the_function_is_flat():
     curve = Curve(lambda t: 3 * t, 1)
     u = torch.zeros(1, 1, dtype=torch.float64)
-    assert 0 < initial_step(curve, u, curve.evaluate(u)).item() < np.inf
+    assert 0 < initial_step(curve.evaluate, u, curve.evaluate(u)).item() < np.inf

@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import minimize_scalar
 
 from flowsolve.errors import ArgumentError
-from flowsolve.flows.energies import latent_energy, latent_energy_grad, latent_energy_prox
+from flowsolve.priors.terms import of_latents
 
 SIZES = [18, 10]
 
@@ -20,11 +20,11 @@ def test_typical_is_the_normal_limit_of_the_chi_square_density_of_each_level():
     z = latents()
     levels = z.split(SIZES, 1)
     expected = sum((part.square().sum(1) - n) ** 2 / (2 * n) for part, n in zip(levels, SIZES, strict=True))
-    torch.testing.assert_close(latent_energy(z, "typical", SIZES), expected)
+    torch.testing.assert_close(of_latents("typical").value(z, SIZES), expected)
     # Twice the negative log-density of N(n, 2n), a constant apart.
     normal = [torch.distributions.Normal(float(n), math.sqrt(2 * n)) for n in SIZES]
     density = sum(d.log_prob(part.square().sum(1)) for d, part in zip(normal, levels, strict=True))
-    difference = latent_energy(z, "typical", SIZES) + 2 * density
+    difference = of_latents("typical").value(z, SIZES) + 2 * density
     torch.testing.assert_close(difference, difference[:1].expand(4))
 
 
@@ -38,19 +38,19 @@ def test_typical_is_least_where_each_level_has_its_expected_norm():
         1,
     )
     torch.testing.assert_close(
-        latent_energy(typical, "typical", SIZES), torch.zeros(4, dtype=torch.float64), atol=1e-20, rtol=0
+        of_latents("typical").value(typical, SIZES), torch.zeros(4, dtype=torch.float64), atol=1e-20, rtol=0
     )
-    assert (latent_energy(torch.zeros(1, 28), "typical", SIZES) == 14).all()
+    assert (of_latents("typical").value(torch.zeros(1, 28), SIZES) == 14).all()
     # Noise in one level does not stand for what is missing in another.
     uneven = torch.cat([z[:, :18] * 0, z[:, 18:] * math.sqrt(28) / z[:, 18:].norm(dim=1, keepdim=True)], 1)
-    assert (latent_energy(uneven, "typical", SIZES) > 9).all()
+    assert (of_latents("typical").value(uneven, SIZES) > 9).all()
 
 
 @pytest.mark.parametrize("phi", ["latent", "nll", "typical"])
 def test_gradients_are_autograds(phi):
     z = latents().requires_grad_()
-    (expected,) = torch.autograd.grad(latent_energy(z, phi, SIZES).sum(), z)
-    torch.testing.assert_close(latent_energy_grad(z.detach(), phi, SIZES), expected)
+    (expected,) = torch.autograd.grad(of_latents(phi).value(z, SIZES).sum(), z)
+    torch.testing.assert_close(of_latents(phi).grad(z.detach(), SIZES), expected)
 
 
 @pytest.mark.parametrize("phi", ["latent", "typical"])
@@ -58,8 +58,8 @@ def test_gradients_are_autograds(phi):
 @pytest.mark.parametrize("scale", [0.2, 1.0, 6.0])
 def test_prox_is_the_minimiser(phi, tau, scale):
     v = latents(scale=scale)
-    z = latent_energy_prox(v, phi, SIZES, torch.full((4,), tau, dtype=torch.float64))
-    slope = tau * latent_energy_grad(z, phi, SIZES) + z - v
+    z = of_latents(phi).prox(v, SIZES, torch.full((4,), tau, dtype=torch.float64))
+    slope = tau * of_latents(phi).grad(z, SIZES) + z - v
     torch.testing.assert_close(slope, torch.zeros_like(v), rtol=0, atol=1e-9 * scale)
     if phi == "typical":
         # Along the level's own direction, which the minimiser keeps, no other length does better.
@@ -77,6 +77,6 @@ def test_the_prior_has_the_energy_too_and_refuses_others(tiny_prior):
     z = 0.5 * torch.randn(2, tiny_prior.n, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     x, psi = tiny_prior.latent_energy(z, "typical")
     torch.testing.assert_close(tiny_prior.energy(x, "typical"), psi, rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(psi, latent_energy(z, "typical", tiny_prior.latent_sizes))
+    np.testing.assert_allclose(psi, of_latents("typical").value(z, tiny_prior.latent_sizes))
     with pytest.raises(ArgumentError, match="phi: got 'typicle'; accepted: 'latent' or 'nll' or 'typical'"):
         tiny_prior.energy(x, "typicle")
