@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 import flowsolve as fs
-from flowsolve import baselines, images
+from flowsolve import baselines, images, sources
 from flowsolve.operators import Blur, Downsample, Identity, LinearOperator, Mask
 
 from .reporting import environment, made_by, parser, quality, read, save, spread, table
@@ -104,7 +104,7 @@ def photographs(path: Path, limit: int | None, every: int = 1, crop: int | None 
     if not path.exists():
         raise SystemExit(f"{path} is not there: give its folder by --data or $FLOWSOLVE_DATA, or the file")
     sizes: dict[tuple[int, ...], list[np.ndarray]] = {}
-    for source in images.find_images([path])[every // 2 :: every][:limit]:
+    for source in sources.find_images([path])[every // 2 :: every][:limit]:
         x = images.decode(source)[0]
         # Super-resolution by 2 wants sides that it divides; all tasks get the same images.
         x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]

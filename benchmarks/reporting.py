@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 import flowsolve as fs
-from flowsolve import images
+from flowsolve import images, sources
 from flowsolve.files import write_atomically
 
 RESULTS = Path(__file__).parent / "results"
@@ -59,7 +59,7 @@ def faces(folder: Path, archive: str, limit: int | None = None) -> torch.Tensor:
     path = folder / archive
     if not path.exists():
         raise SystemExit(f"{path} is not there: give the folder of {archive} by --data or $FLOWSOLVE_DATA")
-    return torch.from_numpy(np.concatenate([images.decode(s) for s in images.find_images([path])[:limit]]))
+    return torch.from_numpy(np.concatenate([images.decode(s) for s in sources.find_images([path])[:limit]]))
 
 
 def environment(threads: int) -> dict[str, Any]:

@@ -1,32 +1,27 @@
-"""Images in and out: files, folders and zips to float arrays in [0, 1], and back to PNG.
+"""Images from files, folders and zips, as float arrays in [0, 1].
 
-Zip entries are decoded from memory and never written to disk. Every refusal names the file,
-because a folder of five thousand photographs has one that is different. Only regular files are opened.
+What a file does not say of its values is assumed where there is one answer, and then said, and asked for
+where there is not.
 """
 
 from __future__ import annotations
 
-import io
 import logging
 import os
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from .decoding import SUFFIXES, Decoded, decode_image
+from . import array_files
+from .array_files import read_array, split_inner
+from .decoding import SUFFIXES, Decoded, decode_image, decode_pages
 from .errors import ArgumentError
-from .files import kind, read_regular, write_atomically
+from .layouts import AS_THEY_ARE, LAYOUTS, Reading, arranged, in_unit_range
 from .names import file_names
-
-ACCEPTED = "PNG, JPEG, WebP, TIFF, BMP or .npy files, folders or zips of them"
-
-MAX_BYTES = 2**29
-"""Largest file or zip entry that is read; protects from archives made to fill the memory."""
+from .sources import ACCEPTED, Source, file_source, find_images, missing, read_source
 
 SCALES = ("normalise", "as-is")
 """What can be done to a blur kernel whose sum is not 1."""
@@ -42,7 +37,7 @@ class ImageSet(NamedTuple):
 
     Attributes
     ----------
-    x : numpy.ndarray, shape (N, 3, H, W), float32
+    x : numpy.ndarray, shape (N, C, H, W), float32
         The images.
     names : list of str
         A name for each, without folder and suffix, that a file can have; no two are equal.
@@ -53,59 +48,163 @@ class ImageSet(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Source:
-    """One file, on disk or in a zip, that can be opened when it is needed.
+class LoadedImage:
+    """One image as it is in its file.
 
     Attributes
     ----------
-    label : str
-        Where it is, for messages.
-    suffix : str
-        Suffix in lower case.
-    read : callable
-        Returns the file's bytes.
+    x : numpy.ndarray, shape (1, H, W) or (3, H, W), float32
+        Grey or RGB, in [0, 1].
+    name : str
+        As in an `ImageSet`.
+    source : str
+        Where it is from: a file, with what is within it after a colon.
     """
 
-    label: str
-    suffix: str
-    read: Callable[[], bytes]
+    x: np.ndarray
+    name: str
+    source: str
 
 
-def find_images(paths: Sequence[str | os.PathLike[str]], argument: str = "images") -> list[Source]:
-    """Return the image files that `paths` stand for, without decoding any.
+def read_each(
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    limit: int | None = None,
+    reading: Reading = AS_THEY_ARE,
+    clean: bool = True,
+    argument: str = "images",
+    check: Callable[[Source, np.ndarray], None] = lambda source, x: None,
+) -> list[LoadedImage]:
+    """Read images of any sizes, grey or RGB, as float32 in [0, 1].
+
+    An image whose three channels are equal is grey. Transparent ones are laid on white; of an animation the
+    first frame is taken, of a TIFF every page; the EXIF orientation is applied; 16 bits stay 16 bits. What
+    had to be assumed about arrays is said through the logger ``flowsolve``.
 
     Parameters
     ----------
     paths : sequence of path
-        Image or ``.npy`` files, folders (searched through all their folders, in sorted order;
-        images only) and zips, in any mix.
+        As for `find_images`.
+    limit : int, optional
+        Read no more than so many images; further files are not opened.
+    reading : Reading, optional
+        Axes and range of the values, where files do not say what is meant.
+    clean : bool
+        Whether values must lie in [0, 1]; measurements with noise need not.
     argument : str
         Name of the argument, for messages.
+    check : callable, optional
+        Called with each source and its images (n, C, H, W), before the next is opened.
 
     Raises
     ------
     ArgumentError
-        If a path does not exist, is of another kind, or has no image in it.
+        If a file is missing or corrupt, or has values that are not finite or of no known range.
     """
-    sources: list[Source] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-            found = [file_source(p) for p in files if not hidden(p.name)]
-        elif not path.is_file():
-            raise missing(path, argument, ACCEPTED)
-        elif path.suffix.lower() == ".zip":
-            found = _zip_entries(path, argument)
-        elif path.suffix.lower() in (*SUFFIXES, ".npy"):
-            found = [file_source(path)]
-        else:
-            raise ArgumentError(argument, path, ACCEPTED)
-        if not found:
-            raise ArgumentError(argument, f"{path}, which has no image in it", ACCEPTED)
-        sources.extend(found)
-    if not sources:
-        raise ArgumentError(argument, "nothing", ACCEPTED)
-    return sources
+    if limit is not None and limit < 1:
+        raise ArgumentError("limit", limit, "an integer >= 1")
+    images: list[np.ndarray] = []
+    stems: list[str] = []
+    labels: list[str] = []
+    assumed: dict[str, list[str]] = {}
+    for source in find_images(paths, argument):
+        if limit is not None and len(images) >= limit:
+            break
+        found, said = decode_each(source, reading, clean, argument)
+        for x in found:
+            check(source, x[None])
+        if said:
+            assumed.setdefault(said, []).append(source.label)
+        one = len(found) == 1
+        images += found
+        stems += [source.stem] if one else [f"{source.stem}-{i}" for i in range(len(found))]
+        labels += [source.label] if one else [f"{source.label}[{i}]" for i in range(len(found))]
+    for said, files in assumed.items():
+        _log.warning("%s%s: %s", files[0], f" and {len(files) - 1} more" if files[1:] else "", said)
+    names = file_names(stems[:limit])
+    return [LoadedImage(*parts) for parts in zip(images[:limit], names, labels[:limit], strict=True)]
+
+
+def decode_each(
+    source: Source, reading: Reading = AS_THEY_ARE, clean: bool = True, argument: str = "images"
+) -> tuple[list[np.ndarray], str]:
+    """Return the images of one file, each (1, H, W) or (3, H, W), and what was assumed, in words.
+
+    Parameters
+    ----------
+    source : Source
+        The file, as `find_images` lists it.
+    reading, clean, argument
+        As for `read_each`.
+
+    Raises
+    ------
+    ArgumentError
+        If it cannot be read as images.
+    """
+    if source.suffix in array_files.SUFFIXES:
+        return _images_of_array(source, reading, clean, argument)
+    try:
+        pages = decode_pages(read_source(source, argument))
+    except ValueError as error:
+        if isinstance(error, ArgumentError):
+            raise
+        raise ArgumentError(argument, f"{source.label}, {error}", ACCEPTED) from None
+    found, notes = [], []
+    for page in pages:
+        shown, said = _meant(source, argument, lambda page=page: page.in_range(reading.range, clean=clean))
+        pixels = shown.on_white()
+        found.append(tied(np.atleast_3d(pixels).transpose(2, 0, 1)))
+        notes.append(said)
+    return found, notes[0]
+
+
+def _images_of_array(
+    source: Source, reading: Reading, clean: bool, argument: str
+) -> tuple[list[np.ndarray], str]:
+    array = _load_array(source, argument)
+    images, axes = _meant(
+        source, argument, lambda: arranged(array, reading.layout), f"axes {', '.join(LAYOUTS)} of --layout"
+    )
+    x, values = _meant(source, argument, lambda: in_unit_range(images, reading.range, clean=clean))
+    return [tied(image) for image in x], "; ".join(filter(None, (axes, values)))
+
+
+def _meant(
+    source: Source,
+    argument: str,
+    take: Callable[[], Any],
+    accepted: str = "values in [0, 1], 0..255 or 0..65535 in whole numbers, or --range LOW,HIGH",
+) -> Any:
+    try:
+        return take()
+    except ValueError as error:
+        raise ArgumentError(argument, f"{source.label} {error}", accepted) from None
+
+
+def tied(image: np.ndarray) -> np.ndarray:
+    """Return an image (C, H, W), with one channel where three are equal."""
+    same = len(image) == 3 and (image[0] == image[1]).all() and (image[0] == image[2]).all()
+    return np.ascontiguousarray(image[:1] if same else image)
+
+
+class Group(NamedTuple):
+    """Images of one shape, as an `ImageSet`, with where each is from."""
+
+    x: np.ndarray
+    names: list[str]
+    sources: list[str]
+
+
+def grouped(images: Sequence[LoadedImage]) -> list[Group]:
+    """Return images in batches of one size and number of channels, in the order in which they appear."""
+    groups: dict[tuple[int, ...], list[LoadedImage]] = {}
+    for image in images:
+        groups.setdefault(image.x.shape, []).append(image)
+    return [
+        Group(np.stack([i.x for i in group]), [i.name for i in group], [i.source for i in group])
+        for group in groups.values()
+    ]
 
 
 def read_images(
@@ -116,25 +215,16 @@ def read_images(
     clean: bool = True,
     argument: str = "images",
 ) -> ImageSet:
-    """Read images as float32 RGB in [0, 1].
-
-    Grey images become RGB with three equal channels; transparent ones are laid on white; of an
-    animation the first frame is taken; the EXIF orientation is applied. PNGs of 16 bits keep their
-    depth. A ``.npy`` file holds one image (3, H, W) or several (N, 3, H, W), float, or uint8 from 0
-    to 255.
+    """Read images of one size as float32 RGB in [0, 1]; grey ones become RGB of three equal channels.
 
     Parameters
     ----------
     paths : sequence of path
         As for `find_images`.
-    limit : int, optional
-        Read no more than so many images; further files are not opened.
+    limit, clean, argument
+        As for `read_each`.
     size : (int, int), optional
         Height and width that each image must have.
-    clean : bool
-        Whether values of ``.npy`` files must lie in [0, 1]; measurements with noise need not.
-    argument : str
-        Name of the argument, for messages.
 
     Returns
     -------
@@ -143,94 +233,27 @@ def read_images(
     Raises
     ------
     ArgumentError
-        If a file is missing, corrupt, of a wrong or differing size, or has values that are not finite.
+        As for `read_each`, or if a file is of a wrong or differing size.
     """
-    if limit is not None and limit < 1:
-        raise ArgumentError("limit", limit, "an integer >= 1")
-    images: list[np.ndarray] = []
-    names: list[str] = []
-    for source in find_images(paths, argument):
-        if limit is not None and len(images) >= limit:
-            break
-        stack = decode(source, clean, argument)
-        _check_size(stack, source, size, argument)
-        if images and stack.shape[-2:] != images[0].shape[-2:]:
-            height, width = images[0].shape[-2:]
+    first: list[tuple[int, int]] = []
+
+    def check(source: Source, x: np.ndarray) -> None:
+        _check_size(x, source, size, argument)
+        height, width = first[0] if first else x.shape[-2:]
+        if x.shape[-2:] != (height, width):
             accepted = f"images of one size; the first is {width}x{height} (width x height)"
-            raise ArgumentError(argument, _describe(source, stack), accepted)
-        stem = PurePosixPath(source.label.replace(os.sep, "/")).stem
-        stems = [stem] if len(stack) == 1 else [f"{stem}-{i}" for i in range(len(stack))]
-        images.extend(stack)
-        names.extend(stems)
-    x = np.stack(images[:limit])
-    return ImageSet(x, file_names(names[:limit]))
+            raise ArgumentError(argument, _describe(source, x), accepted)
+        first.append((height, width))
+
+    images = read_each(paths, limit=limit, clean=clean, argument=argument, check=check)
+    x = np.stack([np.broadcast_to(image.x, (3, *image.x.shape[1:])) for image in images])
+    return ImageSet(x, [image.name for image in images])
 
 
 def decode(source: Source, clean: bool = True, argument: str = "images") -> np.ndarray:
-    """Return the images of one file.
-
-    Parameters
-    ----------
-    source : Source
-        The file, as `find_images` lists it.
-    clean : bool
-        As for `read_images`.
-    argument : str
-        What error messages call the files.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, (n, 3, H, W), in [0, 1].
-
-    Raises
-    ------
-    ArgumentError
-        If it cannot be read as images.
-    """
-    if source.suffix == ".npy":
-        array = _load_npy(source, argument)
-        array = array / 255.0 if array.dtype == np.uint8 else array
-        array = array[None] if array.ndim == 3 else array
-        if array.ndim != 4 or array.shape[1] != 3 or 0 in array.shape:
-            given = f"{source.label} of shape {array.shape}"
-            raise ArgumentError(argument, given, "shape (3, H, W) or (N, 3, H, W)")
-        if clean and (array.min() < 0 or array.max() > 1):
-            given = f"{source.label} with values from {array.min():g} to {array.max():g}"
-            raise ArgumentError(argument, given, "values in [0, 1]")
-        return array.astype(np.float32)
-    pixels = open_image(source, argument).on_white()
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[..., None], 3, axis=2)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]
-
-
-def write_png(path: str | os.PathLike[str], x: np.ndarray) -> None:
-    """Write one image to a PNG of 8 bits.
-
-    Parameters
-    ----------
-    path : path
-        File to write, in one step; replaced if it exists.
-    x : numpy.ndarray, shape (3, H, W) or (1, H, W) or (H, W)
-        Image; values outside [0, 1] are clipped.
-
-    Raises
-    ------
-    ArgumentError
-        If there is something that is no regular file.
-    """
-    write_atomically(path, encode_png(x))
-
-
-def encode_png(x: np.ndarray) -> bytes:
-    """Return one image as the bytes of a PNG file; as for `write_png`."""
-    pixels = np.rint(np.clip(np.asarray(x, dtype=np.float64), 0, 1) * 255).astype(np.uint8)
-    if pixels.ndim == 3:
-        pixels = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
-    return buffer.getvalue()
+    """Return the images of one file as RGB, float32, (n, 3, H, W); as for `decode_each`."""
+    found, _ = decode_each(source, clean=clean, argument=argument)
+    return np.stack([np.broadcast_to(x, (3, *x.shape[1:])) for x in found])
 
 
 def read_mask(path: str | os.PathLike[str], argument: str = "mask") -> np.ndarray:
@@ -316,46 +339,6 @@ def _scaled(kernel: np.ndarray, path: str | os.PathLike[str], argument: str, sca
     return kernel / sums
 
 
-def file_source(path: Path) -> Source:
-    """Return a file on disk as something to be opened later."""
-    return Source(str(path), path.suffix.lower(), lambda: read_regular(path, MAX_BYTES))
-
-
-def missing(path: Path, argument: str, accepted: str) -> ArgumentError:
-    """Return the error for a path that is no regular file."""
-    reason = f"which is {kind(path)}" if path.exists() else "which does not exist"
-    return ArgumentError(argument, f"{path}, {reason}", accepted)
-
-
-def hidden(name: str) -> bool:
-    """Return whether an operating system has hidden a file of this name in a folder or zip."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
-
-
-def _zip_entries(path: Path, argument: str) -> list[Source]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            infos = sorted(archive.infolist(), key=lambda info: info.filename)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise ArgumentError(argument, f"{path}, which is not a readable zip ({error})", ACCEPTED) from None
-
-    def reader(info: zipfile.ZipInfo) -> Callable[[], bytes]:
-        def read() -> bytes:
-            if info.file_size > MAX_BYTES:
-                raise OSError(f"larger than {MAX_BYTES} bytes")
-            with zipfile.ZipFile(path) as archive:
-                return archive.read(info)
-
-        return read
-
-    sources = []
-    for info in infos:
-        suffix = PurePosixPath(info.filename).suffix.lower()
-        if not info.is_dir() and suffix in SUFFIXES and not hidden(info.filename):
-            sources.append(Source(f"{path}/{info.filename}", suffix, reader(info)))
-    return sources
-
-
 def open_image(source: Source, argument: str) -> Decoded:
     """Return the pixels of an image file.
 
@@ -372,42 +355,28 @@ def open_image(source: Source, argument: str) -> Decoded:
         raise ArgumentError(argument, f"{source.label}, {error}", ACCEPTED) from None
 
 
-def read_source(source: Source, argument: str) -> bytes:
-    """Return the bytes of a file, or say why it cannot be read."""
-    try:
-        return source.read()
-    except Exception as error:  # damaged zips raise almost anything
-        reason = getattr(error, "strerror", None) or error
-        raise ArgumentError(argument, f"{source.label}, which cannot be read ({reason})", ACCEPTED) from None
-
-
-def _load_npy(source: Source, argument: str) -> np.ndarray:
+def _load_array(source: Source, argument: str) -> np.ndarray:
     """Return the array of a file, which is real and finite."""
-    accepted = "a .npy file of finite numbers"
     data = read_source(source, argument)
     try:
-        array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-    except Exception as error:  # damaged headers raise almost anything, sizes made up MemoryError
-        given = f"{source.label}, which cannot be read ({str(error) or type(error).__name__})"
-        raise ArgumentError(argument, given, accepted) from None
-    if array.dtype.kind not in "fuib":
-        raise ArgumentError(argument, f"{source.label} of dtype {array.dtype}", accepted)
-    if not np.isfinite(array).all():
-        raise ArgumentError(argument, f"{source.label} with NaN or infinite values", accepted)
-    return array
+        return read_array(data, source.suffix, source.inner)
+    except ValueError as error:
+        link = ", " if str(error).startswith("which") else " "
+        accepted = f"a {source.suffix} file of finite numbers"
+        raise ArgumentError(argument, f"{source.label}{link}{error}", accepted) from None
 
 
 def _read_single(path: str | os.PathLike[str], argument: str) -> np.ndarray | None:
-    """Return the array of a ``.npy`` file, or None for an image; refuse anything else."""
-    path = Path(path)
+    """Return the array of a file of arrays, or None for an image; refuse anything else."""
+    path, inner = split_inner(Path(path))
     accepted = "one image or .npy file"
     if not path.is_file():
         raise missing(path, argument, accepted)
-    if path.suffix.lower() != ".npy":
-        if path.suffix.lower() not in SUFFIXES:
-            raise ArgumentError(argument, path, accepted)
+    if path.suffix.lower() in SUFFIXES:
         return None
-    return _load_npy(file_source(path), argument).astype(np.float64)
+    if path.suffix.lower() not in array_files.SUFFIXES:
+        raise ArgumentError(argument, path, accepted)
+    return _load_array(file_source(path, inner), argument).astype(np.float64)
 
 
 def _grey(path: str | os.PathLike[str], argument: str) -> np.ndarray:

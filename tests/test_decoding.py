@@ -186,15 +186,17 @@ def test_tiffs_that_count_from_white_and_those_of_deep_colour():
     np.testing.assert_allclose(
         decode_image(tiff((16,), 0, samples)).colour, [1 - np.array(samples) / 65535], atol=1e-6
     )
-    with pytest.raises(ValueError, match="TIFF of 16 bits a colour"):
-        decode_image(tiff((16, 16, 16), 2, samples))
+    np.testing.assert_allclose(
+        decode_image(tiff((16, 16, 16), 2, samples)).colour, [[np.array(samples) / 65535]], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        (Image.new("F", (3, 3), 0.5), "floating-point"),
-        (Image.new("I", (3, 3), 70000), "with a sign"),
+        (Image.new("F", (3, 3), 1.5), "values from 1.5 to 1.5"),
+        (Image.new("F", (3, 3), float("nan")), "NaN"),
+        (Image.new("I", (3, 3), 70000), "values from 70000 to 70000"),
         (Image.new("LAB", (3, 3)), "LAB"),
     ],
 )

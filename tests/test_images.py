@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flowsolve.encoding import write_png
 from flowsolve.errors import ArgumentError
-from flowsolve.images import find_images, read_images, read_kernel, read_mask, write_png
+from flowsolve.images import grouped, read_each, read_images, read_kernel, read_mask
+from flowsolve.layouts import Reading
+from flowsolve.sources import find_images
 
 
 def pixels(seed=0, size=(8, 6), channels=3):
@@ -102,7 +105,8 @@ def test_npy_arrays(tmp_path):
     [
         np.full((3, 8, 8), np.nan),
         np.full((3, 8, 8), np.inf),
-        np.zeros((8, 8)),
+        np.zeros(8),
+        np.zeros((8, 8, 2, 2)),
         np.zeros((0, 3, 8, 8)),
         np.array(["text"]),
         np.zeros((3, 8, 8), dtype=complex),
@@ -254,3 +258,43 @@ def test_large_files_and_entries_are_refused_by_their_size(tmp_path):
         file.truncate(2**40)
     with pytest.raises(ArgumentError, match="larger than"):
         read_images([sparse])
+
+
+def test_images_of_any_size_come_as_they_are_and_in_groups(tmp_path):
+    Image.fromarray(pixels(size=(8, 6))).save(tmp_path / "a.png")
+    Image.fromarray(pixels(size=(6, 8))).save(tmp_path / "b.bmp")
+    Image.fromarray(pixels(1, size=(8, 6), channels=0)).convert("RGB").save(tmp_path / "c.png")
+    Image.fromarray(pixels(2, size=(8, 6))).save(tmp_path / "d.tif")
+    found = read_each([tmp_path])
+    assert [image.x.shape for image in found] == [(3, 8, 6), (3, 6, 8), (1, 8, 6), (3, 8, 6)]
+    assert [image.source for image in found] == [
+        str(tmp_path / n) for n in ("a.png", "b.bmp", "c.png", "d.tif")
+    ]
+    assert [group.names for group in grouped(found)] == [["a", "d"], ["b"], ["c"]]
+
+
+def test_what_is_assumed_of_arrays_is_said_once(tmp_path, caplog):
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", np.full((4, 5), 4095, np.uint16))
+    paths = [tmp_path / "a.npy", tmp_path / "b.npy"]
+    with caplog.at_level(logging.WARNING, "flowsolve"):
+        read_each(paths)
+    assert len(caplog.records) == 1 and "a.npy and 1 more: of whole numbers up to 4095" in caplog.text
+    caplog.clear()
+    found = read_each(paths, reading=Reading(range=(0, 4095)))
+    assert not caplog.records and found[0].x.max() == 1
+
+
+def test_a_range_holds_for_image_files_too(tmp_path):
+    twelve = np.array([[0, 4095]], np.uint16)
+    Image.fromarray(twelve).save(tmp_path / "a.png")
+    (found,) = read_each([tmp_path / "a.png"], reading=Reading(range=(0, 4095)))
+    np.testing.assert_allclose(found.x, [[[0, 1]]], atol=1e-6)
+
+
+def test_arrays_within_files_are_named_in_messages_and_sources(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.zeros((4, 5)), bad=np.full((4, 5), 1.5))
+    (found,) = read_each([f"{tmp_path}/a.npz:x"])
+    assert (found.name, found.source) == ("a", f"{tmp_path}/a.npz:x")
+    with pytest.raises(ArgumentError, match=r"a\.npz:bad with values from 1\.5 to 1\.5.*--range"):
+        read_each([f"{tmp_path}/a.npz:bad"])

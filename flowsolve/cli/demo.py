@@ -33,7 +33,7 @@ def demo(
     The face is that of the astronaut Eileen Collins (NASA, public domain), the photograph is of the cat
     Chelsea (Stéfan van der Walt, CC0); both come with scikit-image.
     """
-    from ..images import write_png
+    from ..encoding import write_png
     from .output import OutputFolder
     from .pipeline import run
     from .request import Request

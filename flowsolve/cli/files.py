@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arrays import to_numpy
-from ..images import write_png
+from ..encoding import write_png
 from ..metrics import WINDOW, psnr, ssim
 from ..report import Panel, restoration_figure, save_figure, worst
 from ..words import deviation, jsonable

@@ -4,8 +4,8 @@ import pytest
 from helpers import make_images
 from study_records import make_cell, make_study
 
+from flowsolve.encoding import write_png
 from flowsolve.flows import save_prior
-from flowsolve.images import write_png
 from flowsolve.studies.index import read_index
 
 SMALL = """

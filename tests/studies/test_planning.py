@@ -4,8 +4,8 @@ import re
 import numpy as np
 import pytest
 
+from flowsolve.encoding import write_png
 from flowsolve.errors import ArgumentError
-from flowsolve.images import write_png
 from flowsolve.studies.cells import Cell
 from flowsolve.studies.inputs import read_inputs
 from flowsolve.studies.planning import make_plan

@@ -18,8 +18,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from ...decoding import SUFFIXES
 from ...errors import ArgumentError
-from ...images import MAX_BYTES, SUFFIXES, Source, file_source, hidden, missing, open_image
+from ...images import open_image
+from ...sources import MAX_BYTES, Source, file_source, hidden, missing
 from .files import writing
 
 BLOCK = 2**26

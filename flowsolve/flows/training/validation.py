@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...images import encode_png
+from ...encoding import encode_png
 from ..glow import Glow
 from .data import ImageStore
 from .distributed import World
