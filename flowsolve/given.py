@@ -39,7 +39,7 @@ def as_tensor(argument: str, value: Any) -> torch.Tensor:
         raise ArgumentError(argument, type(value).__name__, arrays.ARRAYS) from None
     if tensor.dtype not in (torch.float32, torch.float64):
         integers = not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
-        hint = "; divide images in 0..255 by 255" if integers else ""
+        hint = "; divide images in 0..255 by 255, those in 0..65535 by 65535" if integers else ""
         given = f"dtype {tensor.dtype}"
         raise ArgumentError(argument, given, f"float32 or float64, with images in [0, 1]{hint}")
     return tensor
@@ -82,14 +82,25 @@ def check_measurements(argument: str, y: torch.Tensor, operator: Any, sigma: flo
     ArgumentError
         If they are far too large for it, as those of images in 0..255 are.
     """
-    if not float(y.detach().abs().max()) > RANGE:
+    y = y.detach()
+    if not float(y.abs().max()) > RANGE:
         return
     largest = operator.lipschitz * math.sqrt(math.prod(operator.dim_shape)) + sigma * math.sqrt(y[0].numel())
-    if float(torch.linalg.vector_norm(y.detach().flatten(1), dim=1).max()) > RANGE * largest:
+    if float(torch.linalg.vector_norm(y.flatten(1), dim=1).max()) > RANGE * largest:
+        _refuse(argument, y)
+    # Dark images in 0..255 have a small norm. Where a white image is measured as numbers that are nowhere
+    # negative, as by a blur, a mask or a tomograph, no image gives much larger ones.
+    white = operator.apply(torch.ones((1, *operator.dim_shape), dtype=y.dtype, device=y.device))
+    if float(white.min()) < 0:
+        return
+    telling = white > 0.01 * white.max()
+    if bool((telling & (y > RANGE * (white + sigma))).any()):
         _refuse(argument, y)
 
 
 def _refuse(argument: str, images: torch.Tensor) -> None:
     low, high = float(images.min()), float(images.max())
     accepted = "images in [0, 1], or what is measured of them; divide images in 0..255 by 255"
+    if high > 255:
+        accepted += ", those in 0..65535 by 65535"
     raise ArgumentError(argument, f"values from {low:.4g} to {high:.4g}", accepted)

@@ -220,7 +220,7 @@ def _start(protocol: Protocol, objective: Objective, prior: FlowPrior, seed: int
     if protocol.start != "zeros" or objective.space == LATENTS:
         return make_start(protocol.start, objective.problem, objective.prior, seed=seed)
     # The objective's own flow has raw latents, whose 0 is another image.
-    fitted = prior.at_size(*objective.shape[1:]) if prior.any_size else prior
+    fitted = prior.fitted(objective.shape)
     with torch.no_grad():
         x = fitted.decode(objective.problem.y.new_zeros(len(objective), fitted.n))
     return Start(x=x, name="D(0)", seed=seed)

@@ -176,3 +176,31 @@ def test_a_functional_of_pyxu_is_told_how_to_come_in(tiny_prior):
 
     with pytest.raises(ArgumentError, match=r"extra: got L1Norm; .*PyxuFunctional\(L1Norm"):
         fs.Analysis(make_problem(), tiny_prior, extra=L1Norm(dim_shape=SHAPE))
+
+
+@pytest.mark.parametrize("largest", [255, 65535])
+@pytest.mark.parametrize("dark", [1, 0.1])
+@pytest.mark.parametrize(
+    "operator",
+    [
+        ops.Identity(SHAPE),
+        ops.Blur.uniform(3, SHAPE),
+        ops.Downsample(2, SHAPE),
+        ops.Mask.box(3, dim_shape=SHAPE),
+    ],
+    ids=str,
+)
+def test_measurements_in_other_ranges_are_refused_by_name(operator, largest, dark):
+    y = operator.apply(make_images(2) * largest * dark)
+    with pytest.raises(ArgumentError, match=r"y: got values from .* divide images in 0\.\.255 by 255"):
+        fs.InverseProblem(operator, y, sigma=0.01)
+    with pytest.raises(ArgumentError, match="65535"):
+        fs.InverseProblem(operator, y.numpy().astype(np.uint16), sigma=0.01)
+
+
+def test_large_measurements_that_belong_to_images_in_the_range_are_taken():
+    shape = (1, 64, 64)
+    for operator in (ops.Fourier(np.ones((64, 64)), shape), ops.Blur(np.full((3, 3), 100.0), shape)):
+        y = operator.apply(torch.ones(1, *shape, dtype=torch.float64))
+        assert float(y.abs().max()) > 60
+        fs.InverseProblem(operator, y, sigma=0.01)

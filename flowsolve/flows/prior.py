@@ -6,6 +6,7 @@ can be differentiated; the weights cannot.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from typing import Any, Literal, overload
 
@@ -48,6 +49,9 @@ class GlowPrior(Placed, FlowPrior):
     A prior for images of any size takes sides that are no multiples of ``2**levels`` by
     reflection (:mod:`.padding`): its latents are then longer than the image, and the energies
     are those of the reflected image.
+
+    A prior of colour images can be :meth:`tied`: it then takes grey images, and sees them as colour images
+    of equal channels.
     """
 
     def __init__(
@@ -68,7 +72,39 @@ class GlowPrior(Placed, FlowPrior):
             self, name=name, channels=config.channels, size=config.size, source=source, card=card
         )
         self._sha256 = sha256
+        self._tied = False
         Placed.__init__(self, glow, device, dtype, memory, coupling_dtype)
+
+    def __repr__(self) -> str:
+        return super().__repr__().removesuffix(")") + (", grey images)" if self._tied else ")")
+
+    @property
+    def channels(self) -> int:
+        """Channels of an image: those of the network, or one where they are tied."""
+        return 1 if self._tied else self.config.channels
+
+    def tied(self) -> GlowPrior:
+        """Return this prior for grey images (..., 1, H, W); itself where it has one channel.
+
+        With R the copying of the one channel to all and R⁺ the mean of the channels, the grey flow has
+        E(R x) for its latents and R⁺ D(z) for its images, so that R⁺ D(E(R x)) = x. Its energies are those
+        of R x: the density of colour images, where all channels are equal. Measurements are of x, so that
+        their noise counts once, and an image has no colour anywhere on the way.
+        """
+        other = copy.copy(self)
+        other._tied = self.config.channels > 1
+        return other
+
+    def fitted(self, shape: tuple[int, ...]) -> GlowPrior:
+        """Return the prior for images of a shape: at their size, and :meth:`tied` for grey ones.
+
+        Raises
+        ------
+        ArgumentError
+            If it does not take images of this shape.
+        """
+        grey = len(shape) == 3 and shape[0] == 1
+        return super(GlowPrior, self.tied() if grey else self).fitted(shape)
 
     @property
     def config(self) -> GlowConfig:
@@ -155,6 +191,8 @@ class GlowPrior(Placed, FlowPrior):
         """
         self.check_image(x)
         batch = x.shape[:-3]
+        if self._tied:
+            x = x.expand(*batch, self.config.channels, *x.shape[-2:])
         x = reflect(x, padded_size((x.shape[-2], x.shape[-1]), self.config.multiple))
         levels, total = self._flow.encode(x.reshape(-1, *x.shape[-3:]), log_det)
         z = torch.cat([level.flatten(1) for level in levels], 1).reshape(*batch, -1)
@@ -190,6 +228,8 @@ class GlowPrior(Placed, FlowPrior):
         """
         batch = z.shape[:-1] if isinstance(z, Tensor) else ()
         x, total = self._flow.decode([level.flatten(0, -4) for level in self.split_latent(z)], log_det)
+        if self._tied:
+            x = x.mean(-3, keepdim=True)
         x = crop(x, self._chosen_size()).reshape(*batch, *self.image_shape)
         return x if total is None else (x, total.reshape(batch))
 

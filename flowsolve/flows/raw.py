@@ -53,4 +53,5 @@ def raw_prior(prior: FlowPrior) -> FlowPrior:
         memory=prior.memory,
         coupling_dtype=prior.coupling_dtype,
     )
+    raw = raw.tied() if prior.channels < prior.config.channels else raw
     return raw if prior.config.size is not None or prior.any_size else raw.at_size(*prior.image_shape[1:])

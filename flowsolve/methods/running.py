@@ -348,7 +348,7 @@ class MethodRun:
         else:
             # Raw latents of 0 are another image than D(0): a start is the caller's prior's.
             raw = stage.prior == RAW
-            fitted = _fitted(self.prior if raw else prior, self.problem)
+            fitted = (self.prior if raw else prior).fitted(self.problem.operator.dim_shape)
             start = stage.start(self.problem, fitted, self.seed)
             if raw and start.z is not None:
                 with torch.no_grad():
@@ -378,10 +378,6 @@ class MethodRun:
             seconds=_seconds(self.earlier) + progress.seconds,
             evaluations=(self.earlier.total("evaluations") + progress.evaluations).astype(np.int64),
         )
-
-
-def _fitted(prior: FlowPrior, problem: InverseProblem) -> FlowPrior:
-    return prior.at_size(*problem.operator.dim_shape[1:]) if prior.any_size else prior
 
 
 def _seconds(earlier: EarlierStages) -> float:

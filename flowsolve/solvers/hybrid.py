@@ -9,6 +9,7 @@ solver of their own, with its memory, on the same problem, prior, φ and lam, an
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -359,11 +360,17 @@ def _now(objective: Objective, value: torch.Tensor) -> torch.Tensor:
 def _blank(state: State, shape: tuple[int, ...]) -> State:
     """Return a state of the same kind for variables of another shape; its numbers mean nothing yet.
 
-    Both variables have as many values, so that what has the shape of one only needs another.
+    A latent has more values than its image where that is grey or was reflected.
     """
+    before, after = state.u[0].numel(), math.prod(shape[1:])
 
     def reshaped(a: torch.Tensor) -> torch.Tensor:
-        return (a.reshape(shape) if a.shape == state.u.shape else a).clone()
+        if before == after:
+            return (a.reshape(shape) if a.shape == state.u.shape else a).clone()
+        if a.shape == state.u.shape:
+            return a.new_zeros(shape)
+        # Pairs of steps and gradients are kept as rows.
+        return a.new_zeros(*a.shape[:-1], after) if a.ndim > 1 and a.shape[-1] == before else a.clone()
 
     parts: dict[str, Any] = {}
     for f in dataclasses.fields(state):

@@ -138,7 +138,7 @@ class Compatibility:
                 raise ArgumentError("max_iter", "0 for a method", "an integer >= 1")
             assert cell.method is not None
             problem = self._problem(cell)
-            prior = self._prior.at_size(*problem.operator.dim_shape[1:])
+            prior = self._prior.fitted(problem.operator.dim_shape)
             stages = plan_method(cell.method, problem, prior).stages
             for stage in stages:
                 stage.objective(problem, prior, lambda name: prior)
