@@ -15,6 +15,7 @@ from .priors.base import Prior, require_flow
 from .problem import InverseProblem
 from .result import Result
 from .run import Callback
+from .tiles import restore_by_tiles, tile_size
 
 AUTO = "auto"
 """The method that looks at the problem and decides."""
@@ -31,6 +32,7 @@ def restore(
     record: str | Path | None = None,
     force: bool = False,
     callback: Callback | None = None,
+    tile: int | str | None = None,
 ) -> Result:
     """Restore every image of a problem by a method.
 
@@ -55,11 +57,16 @@ def restore(
         Whether an existing `record` may be replaced.
     callback : callable, optional
         Called with a `Progress` after each iteration; when it returns True the method ends there.
+    tile : int or "auto", optional
+        Restore large images by overlapping tiles of so many pixels' side, in memory that does not grow with
+        them: for operators that act locally (identity, masks, blurs, downsampling) and priors of any size.
+        ``"auto"`` does so where images have more than 2¹⁸ pixels and it is possible.
 
     Returns
     -------
     Result
         Its ``x`` is the restoration, ``method`` what was run and why, ``notes`` what is worth knowing.
+        By tiles there are no latents, and no record: see `flowsolve.tiles.restore_by_tiles`.
 
     Raises
     ------
@@ -73,6 +80,12 @@ def restore(
     >>> result = fs.restore(problem, "faces64")      # doctest: +SKIP
     >>> result.x, result.method.reason               # doctest: +SKIP
     """
+    prior = _loaded(prior)
+    side = None if tile is None else tile_size(tile, problem, prior)
+    if side is not None:
+        if record is not None:
+            raise ArgumentError("record", str(record), "none by tiles; tile off records the run")
+        return _by_tiles(problem, prior, method, side, seed, max_seconds, max_iter, callback)
     run = make_method_run(
         problem,
         prior,
@@ -84,6 +97,28 @@ def restore(
         force=force,
     )
     return run.complete(callback)
+
+
+def _by_tiles(
+    problem: InverseProblem,
+    prior: FlowPrior,
+    method: str | Path | Method,
+    side: int,
+    seed: int,
+    max_seconds: float | None,
+    max_iter: int | None,
+    callback: Callback | None,
+) -> Result:
+    problem = problem.to(device=prior.device, dtype=prior.dtype)
+    # Decided from the whole image: all its tiles are restored alike.
+    planned = plan_method(method, problem, prior)
+
+    def run(part: InverseProblem, share: float) -> Result:
+        seconds = None if max_seconds is None else share * max_seconds
+        going = make_method_run(part, prior, planned, seed=seed, max_iter=max_iter, max_seconds=seconds)
+        return going.complete(callback)
+
+    return restore_by_tiles(problem, prior, side, run)
 
 
 def make_method_run(
@@ -109,9 +144,7 @@ def make_method_run(
     """
     if not isinstance(problem, InverseProblem):
         raise ArgumentError("problem", type(problem).__name__, "an InverseProblem")
-    if not isinstance(prior, Prior):
-        prior = load_prior(prior)
-    prior = require_flow(prior, "restore")
+    prior = _loaded(prior)
     if max_seconds is not None:
         max_seconds = to_float(max_seconds, "max_seconds", "a number > 0")
         if not max_seconds > 0:
@@ -131,3 +164,7 @@ def make_method_run(
         record_options=record_options,
         guard=classical_guard if planned.guarded else None,
     )
+
+
+def _loaded(prior: str | os.PathLike[str] | FlowPrior) -> FlowPrior:
+    return require_flow(prior if isinstance(prior, Prior) else load_prior(prior), "restore")

@@ -31,13 +31,13 @@ def non_local_means(problem: InverseProblem) -> torch.Tensor:
     options = {"patch_size": PATCH, "patch_distance": DISTANCE, "h": 0.6 * problem.sigma}
     if problem.sigma == 0:
         return problem.y.clone()
+    # Of one channel along the first axis scikit-image returns the transposed image: it gets none.
+    single = y.shape[1] == 1
     # scikit-image takes an image of one column for a signal: edges are repeated up to a patch.
     height, width = y.shape[2:]
     tall, wide = max(0, PATCH - height), max(0, PATCH - width)
     y = np.pad(y, ((0, 0), (0, 0), (0, tall), (0, wide)), mode="edge")
-    cleaned = [
-        denoise_nl_means(image, channel_axis=0, fast_mode=True, sigma=problem.sigma, **options) for image in y
-    ]
-    # It leaves out the axis of a single channel.
+    options |= {"fast_mode": True, "sigma": problem.sigma, "channel_axis": None if single else 0}
+    cleaned = [denoise_nl_means(image[0] if single else image, **options) for image in y]
     stacked = np.stack(cleaned).reshape(y.shape)[..., :height, :width]
     return torch.as_tensor(stacked).to(problem.y).contiguous()

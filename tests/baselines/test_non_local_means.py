@@ -18,3 +18,11 @@ def test_removes_noise_and_only_that():
     blur = ops.Blur.uniform(3, (3, 64, 64))
     with pytest.raises(UnsupportedError, match="Identity"):
         non_local_means(fs.InverseProblem(blur, x, sigma=0.1))
+
+
+def test_a_grey_image_is_denoised_as_well_as_a_colour_one():
+    x = torch.linspace(0, 1, 12, dtype=torch.float64).repeat(12, 1)[None, None]
+    problem = fs.InverseProblem(
+        ops.Identity((1, 12, 12)), fs.degrade(ops.Identity((1, 12, 12)), x, sigma=0.1), sigma=0.1
+    )
+    assert fs.psnr(non_local_means(problem), x)[0] > fs.psnr(problem.y, x)[0] + 3
