@@ -23,7 +23,7 @@ from ..studies.candidates import Candidate, MethodCandidate, product_candidates
 from ..terminal import console, plain
 from ..threads import use_threads
 from ..words import number
-from .asked_problem import make_problem
+from .asked_problem import make_problem, read_groups
 from .line import Line
 from .output import OutputFolder
 from .request import DTYPES, Request, check_request
@@ -99,7 +99,8 @@ def probe(
     if request.threads is not None:
         use_threads(request.threads)
     prior = load_prior(request.prior, device=request.device, dtype=DTYPES[request.dtype])
-    problem, _ = make_problem(request, task, prior, None)
+    # One batch has one size: of several, that of the most images is tried.
+    problem, _ = make_problem(request, task, prior, max(read_groups(request, prior), key=lambda g: len(g.x)))
     picked = np.unique(np.linspace(0, len(problem) - 1, min(sample, len(problem))).round().astype(int))
     with AdviceLine() as line:
         return find_advice(

@@ -11,15 +11,39 @@ from .. import presets, tasks
 from ..arrays import from_host
 from ..errors import ArgumentError
 from ..flows import FlowPrior
-from ..images import ImageSet, read_images, read_kernel, read_mask
+from ..images import Group, ImageSet, grouped, read_each, read_kernel, read_mask
 from ..operators import LinearOperator
 from ..problem import AUTO, InverseProblem, check_sigma, degrade
+from ..sources import Source
 from .job import preset_task
 from .request import Request
 
 
+def read_groups(request: Request, prior: FlowPrior) -> list[Group]:
+    """Return the images of a request in batches of one size, grey and colour apart.
+
+    Raises
+    ------
+    ArgumentError
+        If a file cannot be used, or clean images are not of the size that the prior is for.
+    """
+    size = None if request.measured else prior.size
+
+    def check(source: Source, x: np.ndarray) -> None:
+        height, width = x.shape[-2:]
+        if size is not None and (height, width) != tuple(size):
+            given = f"{source.label} of {width}x{height} pixels (width x height)"
+            accepted = f"images of {size[1]}x{size[0]} pixels (width x height), as {prior.name} is for"
+            raise ArgumentError("images", given, f"{accepted}; natural is for any")
+
+    clean = not request.measured
+    return grouped(
+        read_each(request.images, limit=request.limit, reading=request.reading, clean=clean, check=check)
+    )
+
+
 def make_problem(
-    request: Request, task: tasks.Task, prior: FlowPrior, images: ImageSet | None
+    request: Request, task: tasks.Task, prior: FlowPrior, images: Group | ImageSet
 ) -> tuple[InverseProblem, list[str]]:
     """Return the problem of a request and the names of its images.
 
@@ -31,16 +55,18 @@ def make_problem(
         Its task.
     prior : FlowPrior
         The prior, on whose device and in whose dtype the problem is.
-    images : ImageSet, optional
-        Images to take instead of reading those of the request.
+    images : Group or ImageSet
+        The images, of one size.
 
     Raises
     ------
     ArgumentError
         If images, mask, kernel or sizes cannot be used.
     """
-    if prior.channels not in (3, None):
-        raise ArgumentError("prior", f"{prior.name}, of {prior.channels} channels", "a prior of RGB images")
+    channels = images.x.shape[1]
+    if channels not in (1, prior.channels) and prior.channels is not None:
+        given = f"{channels} channels, with the prior {prior.name} of {prior.channels}"
+        raise ArgumentError("images", given, "grey images, or a prior of colour images")
     options = tasks.TaskOptions(
         factor=request.factor,
         kernel_size=request.kernel_size,
@@ -49,16 +75,13 @@ def make_problem(
         mask=None if request.mask is None else read_mask(request.mask),
         kernel=None if request.kernel is None else read_kernel(request.kernel, scale=request.kernel_scale),
     )
-    if images is None:
-        size = None if request.measured else prior.size
-        images = read_images(request.images, limit=request.limit, size=size, clean=not request.measured)
     n = len(images.x)
     height, width = images.x.shape[-2:]
     if request.measured:
         height, width = _measured_size(task, prior, (height, width), options)
     if options.mask is not None and options.mask.ndim == 4 and request.limit is not None:
         options = dataclasses.replace(options, mask=options.mask[:n])
-    operator, sigma = _operator(request, task, (3, height, width), n, options)
+    operator, sigma = _operator(request, task, (channels, height, width), n, options)
     x = torch.as_tensor(images.x).to(device=prior.device, dtype=prior.dtype)
     if not request.measured:
         drawn = task.sigma if sigma == AUTO else check_sigma(sigma)

@@ -8,71 +8,92 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arrays import to_numpy
-from ..encoding import write_png
+from ..encoding import write_image
 from ..metrics import WINDOW, psnr, ssim
 from ..report import Panel, restoration_figure, save_figure, worst
 from ..words import deviation, jsonable
+from .output import IMAGES
 from .verdict import best_classical, verdict
 
 if TYPE_CHECKING:
-    from .pipeline import Outcome
+    from .pipeline import Outcome, Outcomes
 
 #: Most images in a figure.
 ROWS = 6
 
 
 def write_restored(outcome: Outcome) -> None:
-    """Write the restored images and a summary beside the record, before anything is compared with them."""
+    """Write the restored images beside the record, before anything is compared with them."""
     folder = outcome.folder
     for name, x in zip(outcome.names, outcome.restored, strict=True):
-        write_png(folder.image(name), x)
-    _write_summary(outcome)
+        write_image(folder.image(name), x, outcome.request.dtype_out)
     if not outcome.request.baselines:
         write_comparison(outcome)
 
 
 def write_comparison(outcome: Outcome) -> None:
-    """Write the figure, and the summary again with the classical restorations in it."""
+    """Write the figure."""
     save_figure(draw(outcome), outcome.folder.figure)
-    _write_summary(outcome)
 
 
-def _write_summary(outcome: Outcome) -> None:
-    folder = outcome.folder
-    files = [folder.record, *map(folder.image, outcome.names), folder.figure]
+def write_summary(outcomes: Outcomes) -> None:
+    """Write the summary, with every image's source, output and record in it."""
+    parts = outcomes.parts
+    files = [f for p in parts for f in (p.folder.record, *map(p.folder.image, p.names), p.folder.figure)]
     written = [file for file in files if file.exists()]
-    folder.write_summary({**summary(outcome), "images": per_image(outcome)}, written)
+    images = [image for part in parts for image in per_image(part)]
+    outcomes.folder.write_summary({**summary(outcomes), "images": images}, written)
 
 
-def summary(outcome: Outcome) -> dict[str, Any]:
+def summary(outcomes: Outcomes) -> dict[str, Any]:
     """Return what ``--json`` prints: settings, means over the images, how the images ended."""
-    request, result, objective = outcome.request, outcome.result, outcome.objective
-    quality = metrics(outcome, outcome.restored)
-    means = {name: metrics(outcome, x) for name, x in outcome.baselines.items()}
-    return {
+    parts = outcomes.parts
+    request, problem, objective = outcomes.request, parts[0].problem, parts[0].objective
+    quality = quality_of_all(outcomes)
+    named = dict.fromkeys(name for part in parts for name in part.baselines)
+    means = {name: quality_of_all(outcomes, name) for name in named}
+    results = [part.result for part in parts]
+    records = [str(part.folder.record) for part in parts if part.folder.record.exists()]
+    said = {
         "task": request.task,
-        "sigma": outcome.problem.sigma,
-        "sigma_estimated": outcome.problem.sigma_estimated,
-        "method": None if result.method is None else result.method.as_json(),
+        "sigma": problem.sigma,
+        "sigma_estimated": problem.sigma_estimated,
+        "method": None if results[0].method is None else results[0].method.as_json(),
         "formulation": objective.name,
         "phi": objective.phi,
         "lam": objective.config()["lam_value"],
-        "solver": outcome.solver,
-        "init": outcome.start,
+        "solver": parts[0].solver,
+        "init": parts[0].start,
         "prior": objective.prior.name,
-        "n_images": len(outcome.names),
+        "n_images": sum(len(part.names) for part in parts),
         "psnr_mean": jsonable(np.mean(quality["psnr"])) if quality else None,
         "psnr_std": jsonable(deviation(quality["psnr"])) if quality else None,
         "ssim_mean": jsonable(np.mean(quality["ssim"])) if quality else None,
         "baseline": {name: jsonable(np.mean(m["psnr"])) if m else None for name, m in means.items()},
-        "objective_mean": jsonable(np.mean(result.value)),
-        "evaluations_mean": jsonable(np.mean(result.counts["evaluations"])),
-        "iterations_mean": jsonable(np.mean(result.iterations)),
-        "seconds": jsonable(result.seconds),
-        "status": dict(Counter(result.status)),
-        "notes": verdict(outcome),
-        "record": str(outcome.folder.record),
+        "objective_mean": jsonable(np.mean(np.concatenate([r.value for r in results]))),
+        "evaluations_mean": jsonable(np.mean(np.concatenate([r.counts["evaluations"] for r in results]))),
+        "iterations_mean": jsonable(np.mean(np.concatenate([r.iterations for r in results]))),
+        "seconds": jsonable(sum(r.seconds for r in results)),
+        "status": dict(Counter(status for r in results for status in r.status)),
+        "notes": list(dict.fromkeys(line for part in parts for line in verdict(part))),
+        "record": records[0] if records else None,
     }
+    # Images of one size are one run with one record; of several sizes there is one for each.
+    return said | ({"records": records} if len(parts) > 1 else {})
+
+
+def quality_of_all(outcomes: Outcomes, baseline: str | None = None) -> dict[str, np.ndarray]:
+    """Return PSNR and SSIM of all restored images, or of a classical restoration of them.
+
+    Empty where the truth is not known, or a size has no such restoration.
+    """
+    found = []
+    for part in outcomes.parts:
+        x = part.restored if baseline is None else part.baselines.get(baseline)
+        found.append({} if x is None else metrics(part, x))
+    if not all(found):
+        return {}
+    return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
 
 
 def per_image(outcome: Outcome) -> list[dict[str, Any]]:
@@ -81,6 +102,10 @@ def per_image(outcome: Outcome) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
+            "source": outcome.sources[i],
+            "output": f"{IMAGES}/{outcome.folder.image(name).name}",
+            "record": outcome.folder.record.name if outcome.folder.record.exists() else None,
+            "index": i,
             "psnr": jsonable(quality["psnr"][i]) if quality else None,
             "ssim": jsonable(quality["ssim"][i]) if quality else None,
             "objective": jsonable(result.value[i]),

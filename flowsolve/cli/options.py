@@ -39,3 +39,22 @@ Seed = Annotated[int, typer.Option(help="Seed of masks, noise and random starts.
 Threads = Annotated[int | None, typer.Option(help="Threads to compute with; default: torch's.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the run that the output folder has in it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, no tables.")]
+Layout = Annotated[
+    str | None,
+    typer.Option(help="Axes of arrays in files: HW, CHW, HWC, NHW, NCHW, NHWC, HWN or HWCN; else by shape."),
+]
+Range = Annotated[
+    str | None,
+    typer.Option(
+        "--range", metavar="LOW,HIGH", help="Values in the files that are black and white, such as 0,4095."
+    ),
+]
+DataTypeOut = Annotated[
+    str, typer.Option("--dtype-out", help="What to write: uint8, uint16 or float32 (not clipped).")
+]
+Format = Annotated[
+    str | None, typer.Option("--format", help="Files to write: png, tiff or npy; else PNG, of floats TIFF.")
+]
+TileSide = Annotated[
+    str, typer.Option("--tile", help="Restore large images by tiles: auto, off or their side in pixels.")
+]

@@ -16,6 +16,9 @@ from ..errors import ArgumentError
 from ..files import read_text, target, write_atomically
 from ..names import safe_name
 
+SUFFIXES = (".h5", ".png", ".tiff", ".npy")
+"""Of what a run writes beside its summary."""
+
 RECORD, FIGURE, SUMMARY, IMAGES = "run.h5", "figure.png", "summary.json", "restored"
 
 
@@ -26,21 +29,33 @@ class OutputFolder:
     ----------
     path : pathlib.Path
         The folder; made when the run begins.
+    kind : str
+        Suffix of the files of images.
+    part : str
+        Of a run of images of several sizes, the name of one size's part; "" of the whole.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, kind: str = "png", part: str = "") -> None:
+        self.path, self.kind, self.part = path, kind, part
         self._old: list[Path] = []
+
+    def part_of(self, name: str) -> OutputFolder:
+        """Return the same folder for the images of one size: with a record and a figure of their own."""
+        return OutputFolder(self.path, self.kind, name)
+
+    def _named(self, file: str) -> Path:
+        stem, dot, suffix = file.partition(".")
+        return self.path / (f"{stem}-{self.part}{dot}{suffix}" if self.part else file)
 
     @property
     def record(self) -> Path:
         """The HDF5 record."""
-        return self.path / RECORD
+        return self._named(RECORD)
 
     @property
     def figure(self) -> Path:
         """The figure."""
-        return self.path / FIGURE
+        return self._named(FIGURE)
 
     @property
     def summary(self) -> Path:
@@ -49,7 +64,7 @@ class OutputFolder:
 
     def image(self, name: str) -> Path:
         """Return the file of a restored image; names of an `ImageSet` give files that differ."""
-        return self.path / IMAGES / f"{safe_name(name)}.png"
+        return self.path / IMAGES / f"{safe_name(name)}.{self.kind}"
 
     def check(self, *, force: bool) -> None:
         """Refuse a folder that is a file, or has a run in it that must not be replaced.
@@ -66,7 +81,14 @@ class OutputFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise ArgumentError("out", f"{self.path}, which is a file", "a folder, which need not exist")
-        present = [p.name for p in (self.record, self.figure, self.summary, self.path / IMAGES) if p.exists()]
+        own = [
+            self.record,
+            self.figure,
+            self.summary,
+            self.path / IMAGES,
+            *sorted(self.path.glob("run-*.h5")),
+        ]
+        present = [p.name for p in own if p.exists()]
         if present and not force:
             given = f"{self.path}, which has a run in it ({', '.join(present)})"
             raise ArgumentError("out", given, "a folder without a run, or --force to replace the run")
@@ -84,8 +106,13 @@ class OutputFolder:
         for name in names:
             target(self.image(name), "out")
 
-    def prepare(self) -> None:
+    def prepare(self, records: Sequence[Path] = ()) -> None:
         """Make the folder and find out whether it can be written to; an earlier run in it stays.
+
+        Parameters
+        ----------
+        records : sequence of pathlib.Path
+            Records that are going to be written, by default `record`: of an earlier run they are replaced.
 
         Raises
         ------
@@ -98,7 +125,7 @@ class OutputFolder:
                 pass
         except OSError as error:
             raise self._unusable(error) from None
-        self._old = [file for file in self._written_before() if file != self.record]
+        self._old = [file for file in self._written_before() if file not in (records or (self.record,))]
 
     def remove_old(self) -> None:
         """Remove the files of an earlier run, but for its record, which the new one's has replaced.
@@ -136,4 +163,4 @@ class OutputFolder:
         # A summary is a file like any other: what it lists is removed only where a run writes.
         own = [self.path / name for name in names if isinstance(name, str)]
         places = (self.path, self.path / IMAGES)
-        return [p for p in own if p.parent in places and p.suffix in (".h5", ".png") and ".." not in p.parts]
+        return [p for p in own if p.parent in places and p.suffix in SUFFIXES and ".." not in p.parts]

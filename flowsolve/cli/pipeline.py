@@ -9,14 +9,17 @@ comparison and nothing else.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from ..arrays import to_numpy
+from ..encoding import file_kind
 from ..errors import FlowsolveError, RecordError
-from ..flows import load_prior
+from ..flows import FlowPrior, load_prior
 from ..images import ImageSet
-from ..methods import MethodRun
+from ..methods import Method, MethodRun, plan_method
+from ..methods.stage import PriorShelf
 from ..objectives import Objective
 from ..problem import InverseProblem
 from ..recording.baselines import write_baselines
@@ -25,7 +28,8 @@ from ..result import Result
 from ..run import Run
 from ..tasks import Task
 from ..threads import use_threads
-from .asked_problem import make_problem
+from ..tiles import restore_by_tiles, tile_size
+from .asked_problem import make_problem, read_groups
 from .job import Job, make_job
 from .line import Line
 from .output import OutputFolder
@@ -49,6 +53,8 @@ class Outcome:
         By what, and from where; of a method, its name and the start of its first stage.
     names : list of str
         Names of the images.
+    sources : list of str
+        Where each is from; "" where that is not known.
     result : Result
         What was found.
     restored : numpy.ndarray, shape (N, C, H, W)
@@ -67,6 +73,7 @@ class Outcome:
     solver: str
     start: str
     names: list[str]
+    sources: list[str]
     result: Result
     restored: np.ndarray
     folder: OutputFolder
@@ -74,7 +81,35 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
 
-def run(request: Request, images: ImageSet | None = None) -> Outcome:
+@dataclass(frozen=True)
+class Outcomes:
+    """What a request came to: one outcome for the images of each size, grey and colour apart."""
+
+    parts: list[Outcome]
+
+    @property
+    def request(self) -> Request:
+        """What was asked."""
+        return self.parts[0].request
+
+    @property
+    def folder(self) -> OutputFolder:
+        """Where the files are."""
+        return OutputFolder(self.request.out, self.parts[0].folder.kind)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The images of one size, with what is going to be done about them."""
+
+    problem: InverseProblem
+    names: list[str]
+    sources: list[str]
+    folder: OutputFolder
+    side: int | None
+
+
+def run(request: Request, images: ImageSet | None = None) -> Outcomes:
     """Do what was asked, with a progress line on standard error, and write the files.
 
     Parameters
@@ -89,35 +124,94 @@ def run(request: Request, images: ImageSet | None = None) -> Outcome:
     FlowsolveError
         If something that was asked cannot be done; the output folder is as it was.
     """
-    from .files import write_comparison, write_restored
+    from .files import write_comparison, write_restored, write_summary
 
-    folder = OutputFolder(request.out)
+    folder = OutputFolder(request.out, file_kind(request.dtype_out, request.format))
     task = check_request(request)
     folder.check(force=request.force)
     if request.threads is not None:
         use_threads(request.threads)
     prior = load_prior(request.prior, device=request.device, dtype=DTYPES[request.dtype])
-    problem, names = make_problem(request, task, prior, images)
-    folder.check_images(names)
-    if request.explicit:
-        job = make_job(request, task, problem, prior)
-        going = Run(job.objective, job.solver, job.start, limits=job.limits, seed=request.seed)
-        folder.prepare()
-        going.record_to(folder.record, force=request.force)
-        outcome = _of_job(request, job, names, _complete(going, request, job.limits, folder), folder)
-    else:
-        method = AUTO if request.method is None else request.method
-        limits = {"max_iter": request.max_iter, "max_seconds": request.max_seconds}
-        planned = make_method_run(problem, prior, method, seed=request.seed, **limits)
-        folder.prepare()
-        planned.record_to(folder.record, force=request.force)
-        limits = {"max_iter": planned.last_iteration, "max_seconds": request.max_seconds}
-        outcome = _of_method(request, planned, names, _complete(planned, request, limits, folder), folder)
-    write_restored(outcome)
+    groups: list[Any] = [images] if images is not None else list(read_groups(request, prior))
+    folder.check_images([name for group in groups for name in group.names])
+    parts = [_part(request, task, prior, group, folder, several=len(groups) > 1) for group in groups]
+    jobs = [_job(request, task, prior, part) for part in parts]
+    folder.prepare([part.folder.record for part in parts if part.side is None])
+    outcomes: list[Outcome] = []
+    for part, job in zip(parts, jobs, strict=True):
+        outcomes.append(_done(request, prior, part, job, folder))
+        write_restored(outcomes[-1])
+        write_summary(Outcomes(outcomes))
     if request.baselines:
-        outcome = _compared(outcome, task)
-        write_comparison(outcome)
-    return outcome
+        for k, outcome in enumerate(outcomes):
+            outcomes[k] = _compared(outcome, task)
+            write_comparison(outcomes[k])
+        write_summary(Outcomes(outcomes))
+    return Outcomes(outcomes)
+
+
+def _part(
+    request: Request, task: Task, prior: FlowPrior, group: Any, folder: OutputFolder, *, several: bool
+) -> _Part:
+    problem, names = make_problem(request, task, prior, group)
+    _, height, width = problem.operator.dim_shape
+    label = f"{width}x{height}" + ("-grey" if len(group.x[0]) == 1 else "")
+    side = None if request.restarts > 1 else tile_size(request.tiles, problem, prior)
+    sources = list(getattr(group, "sources", [""] * len(names)))
+    return _Part(problem, names, sources, folder.part_of(label) if several else folder, side)
+
+
+def _job(request: Request, task: Task, prior: FlowPrior, part: _Part) -> Job | MethodRun | Method:
+    """Return what restores the images of a part, not begun yet; of a method by tiles, the method."""
+    if request.explicit:
+        # By tiles it is made once for nothing, so that what cannot be done is said before anything runs.
+        return make_job(request, task, part.problem, prior)
+    method = AUTO if request.method is None else request.method
+    if part.side is not None:
+        return plan_method(method, part.problem, prior)
+    limits = {"max_iter": request.max_iter, "max_seconds": request.max_seconds}
+    return make_method_run(part.problem, prior, method, seed=request.seed, **limits)
+
+
+def _done(
+    request: Request, prior: FlowPrior, part: _Part, job: Job | MethodRun | Method, folder: OutputFolder
+) -> Outcome:
+    """Restore the images of a part and return what came of it."""
+    if part.side is not None:
+        result = _by_tiles(request, prior, part, job)
+        folder.remove_old()
+        return _of_tiles(request, part, prior, job, result)
+    if isinstance(job, Job):
+        going = Run(job.objective, job.solver, job.start, limits=job.limits, seed=request.seed)
+        going.record_to(part.folder.record, force=request.force)
+        return _of_job(request, job, part, _complete(going, request, job.limits, folder))
+    assert isinstance(job, MethodRun)
+    job.record_to(part.folder.record, force=request.force)
+    limits = {"max_iter": job.last_iteration, "max_seconds": request.max_seconds}
+    return _of_method(request, job, part, _complete(job, request, limits, folder))
+
+
+def _by_tiles(request: Request, prior: FlowPrior, part: _Part, job: Any) -> Result:
+    """Restore large images tile by tile."""
+    assert part.side is not None
+    task = check_request(request)
+
+    def restore(tiles: InverseProblem, share: float) -> Result:
+        seconds = None if request.max_seconds is None else share * request.max_seconds
+        if isinstance(job, Method):
+            limits = {"max_iter": request.max_iter, "max_seconds": seconds}
+            return make_method_run(tiles, prior, job, seed=request.seed, **limits).complete()
+        own = make_job(request.replaced(max_seconds=seconds), task, tiles, prior)
+        return Run(own.objective, own.solver, own.start, limits=own.limits, seed=request.seed).complete()
+
+    with Line(f"{request.task} · {len(part.names)} by tiles", refresh_per_second=4) as line:
+        return restore_by_tiles(
+            part.problem,
+            prior,
+            part.side,
+            restore,
+            lambda done, total: line.say(done / total, f"{done} of {total} tiles"),
+        )
 
 
 def _complete(going: Run | MethodRun, request: Request, limits: dict, folder: OutputFolder) -> Result:
@@ -133,37 +227,49 @@ def _complete(going: Run | MethodRun, request: Request, limits: dict, folder: Ou
     return going.result()
 
 
-def _of_job(request: Request, job: Job, names: list[str], result: Result, folder: OutputFolder) -> Outcome:
-    result = job.finish(result)
-    return Outcome(
-        request=request,
-        problem=job.problem,
-        objective=job.reported,
-        solver=job.solver_name,
-        start=job.start_name,
-        names=names,
-        result=result,
-        restored=to_numpy(result.x),
-        folder=folder,
-        notes=result.notes,
-    )
+def _of_tiles(request: Request, part: _Part, prior: FlowPrior, job: Any, result: Result) -> Outcome:
+    if isinstance(job, Job):
+        objective, solver, start = job.reported, job.solver_name, job.start_name
+    else:
+        objective = job.stages[-1].objective(part.problem, prior, PriorShelf(prior))
+        solver, start = f"method {job.name}", job.stages[0].init
+    return _outcome(request, part, result, objective=objective, solver=solver, start=start)
 
 
-def _of_method(
-    request: Request, going: MethodRun, names: list[str], result: Result, folder: OutputFolder
+def _outcome(
+    request: Request,
+    part: _Part,
+    result: Result,
+    *,
+    objective: Objective,
+    solver: str,
+    start: str,
+    problem: InverseProblem | None = None,
 ) -> Outcome:
     return Outcome(
         request=request,
-        problem=going.problem,
-        objective=going.current.objective,
-        solver=f"method {going.method.name}",
-        start=going.method.stages[0].init,
-        names=names,
+        problem=part.problem if problem is None else problem,
+        objective=objective,
+        solver=solver,
+        start=start,
+        names=part.names,
+        sources=part.sources,
         result=result,
         restored=to_numpy(result.x),
-        folder=folder,
+        folder=part.folder,
         notes=result.notes,
     )
+
+
+def _of_job(request: Request, job: Job, part: _Part, result: Result) -> Outcome:
+    made = {"objective": job.reported, "solver": job.solver_name, "start": job.start_name}
+    return _outcome(request, part, job.finish(result), problem=job.problem, **made)
+
+
+def _of_method(request: Request, going: MethodRun, part: _Part, result: Result) -> Outcome:
+    made = {"objective": going.current.objective, "start": going.method.stages[0].init}
+    solver = f"method {going.method.name}"
+    return _outcome(request, part, result, problem=going.problem, solver=solver, **made)
 
 
 def _compared(outcome: Outcome, task: Task) -> Outcome:
@@ -177,6 +283,8 @@ def _compared(outcome: Outcome, task: Task) -> Outcome:
                 restored[name] = to_numpy(baseline(outcome.problem))
             except (FlowsolveError, ArithmeticError, ValueError, RuntimeError) as error:
                 notes.append(f"no comparison with {name}: {error}")
+    if not outcome.folder.record.exists():
+        return replace(outcome, baselines=restored, notes=(*outcome.notes, *notes))
     try:
         # A record of several starts has every image once for each.
         copies = (outcome.request.restarts, 1, 1, 1)

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 
 from .. import initialise, methods, solvers, tasks
+from ..encoding import file_kind
 from ..errors import ArgumentError
+from ..layouts import Reading, parse_range
 from ..objectives import FORMULATIONS
 from ..problem import AUTO, check_sigma
 from .job import check_job
@@ -69,10 +71,25 @@ class Request:
     seed: int = 0
     threads: int | None = None
     force: bool = False
+    layout: str | None = None
+    value_range: str | None = None
+    dtype_out: str = "uint8"
+    format: str | None = None
+    tile: str = "auto"
 
     def replaced(self, **changes: Any) -> Request:
         """Return the request with some fields changed."""
         return dataclasses.replace(self, **changes)
+
+    @property
+    def reading(self) -> Reading:
+        """How the numbers of files are to be taken."""
+        return Reading(self.layout, parse_range(self.value_range))
+
+    @property
+    def tiles(self) -> int | str:
+        """Side of the tiles, ``auto`` or ``off``."""
+        return int(self.tile) if self.tile.isdecimal() else self.tile
 
     @property
     def explicit(self) -> list[str]:
@@ -96,6 +113,7 @@ def check_request(request: Request) -> tasks.Task:
         initialise.registry.get(request.init.removeprefix(initialise.ENCODED), "init")
     _check_method(request)
     check_job(request)
+    _check_files(request)
     if request.sigma is not None and request.sigma != AUTO:
         check_sigma(request.sigma)
     for argument, number, least in (
@@ -115,6 +133,16 @@ def check_request(request: Request) -> tasks.Task:
     if request.measured:
         _check_measured(request)
     return task
+
+
+def _check_files(request: Request) -> None:
+    """Check what was said about files and tiles."""
+    file_kind(request.dtype_out, request.format)
+    _ = request.reading
+    if isinstance(request.tiles, str) and request.tiles not in ("auto", "off"):
+        raise ArgumentError("tile", repr(request.tile), "auto, off or a number of pixels")
+    if request.restarts != 1 and isinstance(request.tiles, int):
+        raise ArgumentError("tile", f"{request.tile} with several starts", "off, or one start")
 
 
 def _check_method(request: Request) -> None:

@@ -10,20 +10,25 @@ import typer
 from ..errors import ArgumentError
 from .options import (
     DataType,
+    DataTypeOut,
     Device,
     Force,
+    Format,
     Formulation,
     Json,
     Lam,
+    Layout,
     MaxEvaluations,
     MaxIter,
     MaxSeconds,
     Phi,
     Prior,
+    Range,
     Seed,
     SolverName,
     SolverOptions,
     Threads,
+    TileSide,
 )
 
 
@@ -31,7 +36,9 @@ def solve(
     images: Annotated[
         list[Path],
         typer.Argument(
-            metavar="IMAGE...", help="PNG, JPEG, WebP, TIFF, BMP or .npy files, folders or zips of them."
+            metavar="IMAGE...",
+            help="Images (PNG, JPEG, WebP, TIFF, BMP), folders or zips of them, or arrays (.npy, .npz, .mat, "
+            "HDF5 as FILE.h5:/DATASET); of any sizes, grey or RGB.",
         ),
     ],
     task: Annotated[
@@ -86,6 +93,11 @@ def solve(
         str | None,
         typer.Option(help="For a .npy kernel whose sum is not 1: normalise (divide by it) or as-is."),
     ] = None,
+    layout: Layout = None,
+    value_range: Range = None,
+    dtype_out: DataTypeOut = "uint8",
+    format: Format = None,
+    tile: TileSide = "auto",
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Compare with classical restorations.")
     ] = True,
@@ -142,6 +154,11 @@ def solve(
         seed=seed,
         threads=threads,
         force=force,
+        layout=layout,
+        value_range=value_range,
+        dtype_out=dtype_out,
+        format=format,
+        tile=tile,
     )
     print_outcome(run(request), as_json=json)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..recording import RunRecord
     from ..recording.resume import Repetition
     from ..report.compare import Comparison
-    from .pipeline import Outcome
+    from .pipeline import Outcomes
 
 #: Most images that ``show`` lists one by one.
 LISTED = 20
@@ -34,42 +34,54 @@ def print_names(kind: str, names: dict[str, str]) -> None:
     console().print(table)
 
 
-def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
-    """Print the outcome of a run, as tables or as one JSON object."""
-    from .files import metrics, summary
+def print_outcome(outcomes: Outcomes, *, as_json: bool) -> None:
+    """Print the outcome of a request, as tables or as one JSON object."""
+    from .files import summary
 
     if as_json:
-        print(json.dumps(summary(outcome), allow_nan=False))
+        print(json.dumps(summary(outcomes), allow_nan=False))
         return
-    said, out = summary(outcome), console()
-    if outcome.result.method is not None:
-        for line in outcome.result.method.in_words():
-            out.print(line, style="dim")
+    said, out = summary(outcomes), console()
+    method = outcomes.parts[0].result.method
+    for line in [] if method is None else method.in_words():
+        out.print(line, style="dim")
     ends = ", ".join(f"{count} {status}" for status, count in said["status"].items())
-    if outcome.problem.x_true is not None:
-        n = said["n_images"]
-        table = Table(title=f"{said['task']}, sigma {said['sigma']:g}, {n} image{'s' if n > 1 else ''}")
-        for heading in ("", "PSNR (dB)", "± std", "SSIM"):
-            table.add_column(heading, justify="left" if not heading else "right")
-        rows = {f"flow: {said['formulation']} {said['phi']}, {said['solver']}": outcome.restored}
-        for place, (name, x) in enumerate((rows | outcome.baselines).items()):
-            values = metrics(outcome, x)
-            cells = [number(np.mean(values["psnr"])), number(deviation(values["psnr"]))]
-            cells.append(number(np.mean(values["ssim"]), ".4f"))
-            table.add_row(name, *cells, style="bold" if place == 0 else None, end_section=place == 0)
-        out.print(table)
+    if said["psnr_mean"] is not None:
+        out.print(_quality_table(outcomes, said))
+    values = np.concatenate([part.result.value for part in outcomes.parts])
     out.print(
-        f"objective {number(np.mean(outcome.result.value), '.6g')}, "
+        f"objective {number(np.mean(values), '.6g')}, "
         f"{said['iterations_mean']:.0f} iterations and "
         f"{said['evaluations_mean']:.0f} evaluations an image, {said['seconds']:.1f} s; {ends}"
     )
     for line in said["notes"]:
         out.print(line, style="bold" if " dB " in line else None)
-    written = "run.h5, figure.png, summary.json, restored/"
-    out.print(f"written to {outcome.folder.path}: {written}", soft_wrap=True)
+    files = [f for p in outcomes.parts for f in (p.folder.record, p.folder.figure) if f.exists()]
+    written = ", ".join([*(file.name for file in files), "summary.json", "restored/"])
+    out.print(f"written to {outcomes.folder.path}: {written}", soft_wrap=True)
 
 
-def print_outcomes_json(outcomes: list[Outcome]) -> None:
+def _quality_table(outcomes: Outcomes, said: dict[str, Any]) -> Table:
+    """Return PSNR and SSIM of what was restored and of the classical restorations, over all images."""
+    from .files import quality_of_all
+
+    n = said["n_images"]
+    table = Table(title=f"{said['task']}, sigma {said['sigma']:g}, {n} image{'s' if n > 1 else ''}")
+    for heading in ("", "PSNR (dB)", "± std", "SSIM"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    ours = {f"flow: {said['formulation']} {said['phi']}, {said['solver']}": quality_of_all(outcomes)}
+    rows = ours | {name: quality_of_all(outcomes, name) for name in said["baseline"]}
+    for place, (name, values) in enumerate(rows.items()):
+        # Of some sizes a restoration may have failed.
+        if not values:
+            continue
+        cells = [number(np.mean(values["psnr"])), number(deviation(values["psnr"]))]
+        cells.append(number(np.mean(values["ssim"]), ".4f"))
+        table.add_row(name, *cells, style="bold" if place == 0 else None, end_section=place == 0)
+    return table
+
+
+def print_outcomes_json(outcomes: list[Outcomes]) -> None:
     """Print one JSON object with the outcome of each run under the name of its folder."""
     from .files import summary
 

@@ -62,7 +62,10 @@ def test_tiles_agree_with_the_whole(any_size, operator):
 
     whole, tiled = restore(problem).x, restore_by_tiles(problem, any_size, 64, restore).x
     truth = problem.x_true
-    assert abs(fs.psnr(tiled, truth)[0] - fs.psnr(whole, truth)[0]) < 0.1
+    # At the edges a circular blur reaches around the image, of which a tile has an estimate alone.
+    inside = (..., slice(8, -8), slice(8, -8))
+    assert abs(fs.psnr(tiled[inside], truth[inside])[0] - fs.psnr(whole[inside], truth[inside])[0]) < 0.1
+    assert abs(fs.psnr(tiled, truth)[0] - fs.psnr(whole, truth)[0]) < 0.2
     error = float((whole - truth).square().mean().sqrt())
     assert float((tiled - whole).abs().max()) < error
     # A seam is a line along which one differs from the other by as much everywhere.
