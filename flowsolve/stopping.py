@@ -193,6 +193,16 @@ def criterion_from_config(config: Any) -> Criterion:
     raise UnsupportedError(f"stopping: {name!r} cannot be built again from a record")
 
 
+def with_max_iter(criterion: Criterion, max_iter: int) -> Criterion:
+    """Return the criterion with another limit of iterations, wherever it has one."""
+    if isinstance(criterion, MaxIterations):
+        return MaxIterations(max_iter)
+    if isinstance(criterion, _Pair):
+        parts = (with_max_iter(part, max_iter) for part in (criterion.first, criterion.second))
+        return type(criterion)(*parts)
+    return criterion
+
+
 class MaxIterations(_Threshold):
     """Stop after so many iterations."""
 

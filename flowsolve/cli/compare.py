@@ -9,7 +9,9 @@ import typer
 
 
 def compare(
-    records: Annotated[list[Path], typer.Argument(metavar="RUN.h5...", help="Records of runs.")],
+    records: Annotated[
+        list[Path], typer.Argument(metavar="RUN.h5|DIR...", help="Records, or output folders, of runs.")
+    ],
     axis: Annotated[
         str, typer.Option(help="iterations, evaluations, flow (network passes) or seconds.")
     ] = "evaluations",
@@ -19,9 +21,10 @@ def compare(
     from ..recording import open_run
     from ..report.compare import compare_runs, comparison_figure
     from ..report.figure import save_figure
+    from .record_path import records_in
     from .tables import console, print_comparison
 
-    compared = compare_runs([open_run(path) for path in records], axis)
+    compared = compare_runs([open_run(found) for path in records for found in records_in(path)], axis)
     print_comparison(compared, axis)
     if out is not None:
         save_figure(comparison_figure(compared, axis), out)

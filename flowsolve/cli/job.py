@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,12 +17,14 @@ from ..errors import ArgumentError
 from ..flows import FlowPrior
 from ..multiple_starts import MultiStart, widened
 from ..objectives import FORMULATIONS, Objective
+from ..objectives.weights import map_factor
 from ..problem import InverseProblem
 from ..result import Result
 from ..solvers import Continuation, Solver, make_solver
 from ..solvers.base import solver_name
 from ..stopping import ITERATIONS
 from .key_values import parse_options
+from .start_file import is_file, start_from_file
 
 if TYPE_CHECKING:
     from .request import Request
@@ -80,7 +83,11 @@ def make_job(request: Request, task: tasks.Task, problem: InverseProblem, prior:
     formulation = FORMULATIONS[formulation_of(request)]
     objective = formulation(problem, prior, phi=request.phi, lam="map" if searched else lam)
     name = task.starts[formulation_of(request)] if request.init is None else request.init
-    start = _start(name, objective, request.seed)
+    if is_file(name):
+        start = start_from_file(Path(name), objective)
+        _check_start(start, objective)
+    else:
+        start = _start(name, objective, request.seed)
     solver = make_solver(request.solver or SOLVER, **parse_options(request.option))
     if searched:
         objective = discrepancy(objective, solver, start, **limits).objective
@@ -148,14 +155,16 @@ def checked_lam(text: str | None) -> float | str:
     """Return "map", also where nothing is said, "discrepancy", or the number that was written."""
     if text is None:
         return "map"
-    if text in ("map", "discrepancy"):
+    if text in ("map", "discrepancy") or map_factor(text) is not None:
         return text
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not (math.isfinite(number) and number >= 0):
-        raise ArgumentError("lam", repr(text), "map, discrepancy, or a finite number >= 0")
+        raise ArgumentError(
+            "lam", repr(text), "map, a multiple such as 0.3map, discrepancy, or a finite number >= 0"
+        )
     return number
 
 
@@ -173,6 +182,12 @@ def _preset_job(request: Request, problem: InverseProblem, prior: FlowPrior, lim
 def _start(name: str, objective: Objective, seed: int) -> initialise.Start:
     """Return the start, refused if F is not finite there: an earlier run must not be replaced for nothing."""
     start = initialise.make_start(name, objective.problem, objective.prior, seed=seed)
+    _check_start(start, objective)
+    return start
+
+
+def _check_start(start: initialise.Start, objective: Objective) -> None:
+    name = start.name
     with torch.no_grad():
         if start.z is not None:
             u = objective.from_latent(start.z)
@@ -183,4 +198,3 @@ def _start(name: str, objective: Objective, seed: int) -> initialise.Start:
     if not finite.all():
         given = f"{name!r}, from which F is not finite for {int((~finite).sum())} of {len(finite)} images"
         raise ArgumentError("init", given, "a start with finite F, for example total-variation or zeros")
-    return start

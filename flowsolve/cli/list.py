@@ -12,24 +12,32 @@ from .options import Prior
 
 def list_names(
     kind: Annotated[
-        str, typer.Argument(help="methods, solvers, operators, priors, initialisers, tasks or presets.")
+        str,
+        typer.Argument(
+            help="methods, solvers, searches, operators, priors, initialisers, tasks, presets, fidelities, "
+            "functionals, noise, baselines or metrics."
+        ),
     ],
     name: Annotated[
-        str | None, typer.Argument(help="Of methods: one whose stages are to be said in words.")
+        str | None,
+        typer.Argument(help="One of methods, for its stages, or of solvers, for its options."),
     ] = None,
     task: Annotated[str, typer.Option(help="What the stages are said for.")] = "deblur",
     sigma: Annotated[float, typer.Option(help="Likewise: the noise.")] = 0.01,
     prior: Prior = "faces64",
 ) -> None:
-    """List the methods, solvers, operators, priors, initialisers, tasks or presets there are."""
+    """List the methods, solvers, operators, priors and other names there are."""
     from .tables import print_names
 
     if kind not in KINDS:
         raise ArgumentError("kind", repr(kind), ", ".join(KINDS))
     if name is None:
         print_names(kind, KINDS[kind]())
+    elif kind == "solvers":
+        print_names(f"options of {name}", _options_of_solver(name))
     elif kind != "methods":
-        raise ArgumentError("name", repr(name), f"none for {kind}; methods have stages to list")
+        accepted = f"none for {kind}; methods have stages to list, solvers have options"
+        raise ArgumentError("name", repr(name), accepted)
     else:
         _print_stages(name, task, sigma, prior)
 
@@ -63,7 +71,64 @@ def _methods() -> dict[str, str]:
 def _solvers() -> dict[str, str]:
     from ..solvers import registry
 
+    return {
+        name: f"{registry.summary(name)} Options: {', '.join(_options_of_solver(name)) or 'none'}."
+        for name in registry
+    }
+
+
+def _options_of_solver(name: str) -> dict[str, str]:
+    """Return the options of a solver with their defaults in words."""
+    import inspect
+
+    from ..solvers import registry
+
+    cls = registry.get(name, "solver")
+    known = inspect.signature(cls).parameters
+    named = {key: _default(known[key]) if key in known else "" for key in cls.accepted_options()}
+    return named
+
+
+def _default(parameter: Any) -> str:
+    return "required" if parameter.default is parameter.empty else f"default {parameter.default!r}"
+
+
+def _searches() -> dict[str, str]:
+    from ..solvers.searches import registry
+
     return _summaries(registry)
+
+
+def _fidelities() -> dict[str, str]:
+    from ..fidelities import registry
+
+    return _summaries(registry)
+
+
+def _functionals() -> dict[str, str]:
+    from .. import functionals
+
+    kinds = (functionals.Box, functionals.TotalVariation, functionals.PyxuFunctional)
+    return {kind.__name__: (kind.__doc__ or "").strip().split("\n")[0] for kind in kinds}
+
+
+def _noise() -> dict[str, str]:
+    from ..noise import registry
+
+    return _summaries(registry)
+
+
+def _baselines() -> dict[str, str]:
+    from ..baselines import registry
+
+    return _summaries(registry)
+
+
+def _metrics() -> dict[str, str]:
+    from .. import metrics
+
+    kinds = {"psnr": metrics.psnr, "ssim": metrics.ssim}
+    return {name: (kind.__doc__ or "").strip().split("\n")[0] for name, kind in kinds.items()}
 
 
 def _operators() -> dict[str, str]:
@@ -104,9 +169,15 @@ def _summaries(registry: Any) -> dict[str, str]:
 KINDS = {
     "methods": _methods,
     "solvers": _solvers,
+    "searches": _searches,
     "operators": _operators,
     "priors": _priors,
     "initialisers": _initialisers,
     "tasks": _tasks,
     "presets": _presets,
+    "fidelities": _fidelities,
+    "functionals": _functionals,
+    "noise": _noise,
+    "baselines": _baselines,
+    "metrics": _metrics,
 }

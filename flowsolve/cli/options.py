@@ -17,7 +17,7 @@ Phi = Annotated[
 Lam = Annotated[
     str | None,
     typer.Option(
-        help="Weight of the prior: map (from sigma), a number, or discrepancy (fits as noise allows)."
+        help="Weight of the prior: map (from sigma), 0.3map, a number, or discrepancy (as noise allows)."
     ),
 ]
 SolverOptions = Annotated[

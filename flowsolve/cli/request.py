@@ -16,6 +16,7 @@ from ..layouts import Reading, parse_range
 from ..objectives import FORMULATIONS
 from ..problem import AUTO, check_sigma
 from .job import check_job
+from .start_file import is_file
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -109,7 +110,7 @@ def check_request(request: Request) -> tasks.Task:
             raise ArgumentError(argument, repr(given), " or ".join(choices))
     if request.solver is not None:
         solvers.registry.get(request.solver)
-    if request.init is not None:
+    if request.init is not None and not is_file(request.init):
         initialise.registry.get(request.init.removeprefix(initialise.ENCODED), "init")
     _check_method(request)
     check_job(request)

@@ -11,7 +11,7 @@ from .options import Threads
 
 
 def rerun(
-    record: Annotated[Path, typer.Argument(metavar="RUN.h5", help="Record of a run.")],
+    record: Annotated[Path, typer.Argument(metavar="RUN.h5|DIR", help="Record, or output folder, of a run.")],
     out: Annotated[Path | None, typer.Option(help="Record the repetition in this file.")] = None,
     prior: Annotated[
         str | None,
@@ -25,9 +25,11 @@ def rerun(
     """
     from ..recording import open_run
     from ..recording.resume import rerun as repeat
+    from .record_path import the_record
     from .tables import print_repetition
     from .unfinished import load_for, progress_of, use_threads
 
+    record = the_record(record)
     before = open_run(record)
     use_threads(before, threads)
     with progress_of(before, "repeated") as line:

@@ -61,7 +61,7 @@ def solve(
     solver: SolverName = None,
     option: SolverOptions = None,
     init: Annotated[
-        str | None, typer.Option(help="Start (see `list initialisers`); else the task's.")
+        str | None, typer.Option(help="Start (see `list initialisers`), or a record or images to start from.")
     ] = None,
     prior: Prior = "faces64",
     limit: Annotated[int | None, typer.Option(help="Read no more than so many images.")] = None,

@@ -32,16 +32,20 @@ WIDTH, HEIGHT = 64, 5
 
 
 def watch(
-    record: Annotated[Path, typer.Argument(metavar="RUN.h5", help="Record of a run that is going on.")],
+    record: Annotated[
+        Path,
+        typer.Argument(metavar="RUN.h5|DIR", help="Record, or output folder, of a run that is going on."),
+    ],
     interval: Annotated[float, typer.Option(help="Seconds between updates.")] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="Show the present state and end.")] = False,
 ) -> None:
     """Follow a run in the terminal: curves and a table, until it ends."""
     from ..recording import open_run
+    from .record_path import the_record
 
     if not interval > 0:
         raise ArgumentError("interval", interval, "a number > 0")
-    run, console = open_run(record), make_console()
+    run, console = open_run(the_record(record)), make_console()
     blocks = blocks_for(console.encoding)
     if once:
         console.print(view(run, blocks))

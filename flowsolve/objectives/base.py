@@ -30,7 +30,7 @@ from .batch import sum_squares as sum_squares
 from .evaluation import Evaluation
 from .reading import Reading
 from .split import Split
-from .weights import Weight, checked_weight
+from .weights import Weight, checked_weight, map_factor
 
 Self = TypeVar("Self", bound="Objective")
 
@@ -50,7 +50,7 @@ class Objective(ABC):
         is how far the norm of each level of E(x) is from where the model puts it (see
         `flowsolve.priors.latent_terms`). For those of other priors, and one of your own, see
         `flowsolve.priors`. Unless given, the prior's, or else the class's, `default_phi`.
-    lam : float, sequence of float or "map"
+    lam : float, sequence of float, "map" or a multiple such as "0.3map"
         Weight of φ, for all images or one for each. ``"map"`` is σ²/2, which makes F proportional to the
         negative log-posterior. With σ = 0 it stands for the hard constraint Ax = y (see the classes for how
         each formulation treats it). With a `fidelity` other than least squares, taken as a negative
@@ -103,7 +103,8 @@ class Objective(ABC):
             raise ArgumentError("fidelity", type(fidelity).__name__, "a flowsolve.fidelities.Fidelity")
         self.fidelity = LeastSquares() if fidelity is None else fidelity
         self.extra = extra
-        self.lam_given, self.lam = lam, self._resolve_lam(lam)
+        self.lam_given = lam
+        self.lam = self._resolve_lam(lam)
         self.indices = np.arange(len(problem))
         self.tally = Tally(len(problem))
 
@@ -371,6 +372,14 @@ class Objective(ABC):
     def _resolve_lam(self, lam: Weight | str) -> float | torch.Tensor | None:
         if isinstance(lam, str) and lam == "map":
             return self._map_lam()
+        factor = map_factor(lam)
+        if factor is not None:
+            whole = self._map_lam()
+            # Without noise the MAP weight has no multiples: it is the limit itself.
+            if whole is None or (isinstance(self.fidelity, LeastSquares) and self.problem.sigma == 0):
+                self.lam_given = "map"
+                return whole
+            self.lam_given = lam = factor * whole
         return checked_weight(lam, len(self), self.problem.y.device)
 
     def _map_lam(self) -> float | None:

@@ -14,7 +14,18 @@ from ..numbers import as_real, is_number
 #: What `checked_weight` takes.
 Weight: TypeAlias = float | Sequence[float] | np.ndarray | torch.Tensor
 
-ACCEPTED = "'map' or a finite number >= 0, or one for each image"
+ACCEPTED = "'map', a multiple of it such as '0.3map', a finite number >= 0, or one for each image"
+
+
+def map_factor(lam: object) -> float | None:
+    """Return the factor of a multiple of the MAP weight such as ``0.3map`` or ``0.3 map``, or None."""
+    if not (isinstance(lam, str) and lam.strip().endswith("map")):
+        return None
+    try:
+        factor = float(lam.strip().removesuffix("map") or 1)
+    except ValueError:
+        return None
+    return factor if 0 <= factor < float("inf") else None
 
 
 def checked_weight(lam: Weight | str, n_images: int, device: torch.device) -> float | torch.Tensor:

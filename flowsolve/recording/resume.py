@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ArgumentError, RecordError
+from ..numbers import as_count
 from ..priors.base import Prior
 from ..result import Result
 from ..run import Run
+from ..stopping import with_max_iter
 from .reader import RunRecord, open_run
 from .rebuild import build, problem_of, rebuild, version_differences
 
@@ -29,6 +31,7 @@ def resume(
     prior: Prior | None = None,
     callback: Callable[[Any], bool | None] | None = None,
     abandoned: bool = False,
+    max_iter: int | None = None,
 ) -> Result:
     """Continue an interrupted, failed or killed run from its last checkpoint, or begin again without one.
 
@@ -47,15 +50,22 @@ def resume(
     abandoned : bool
         Whether the caller knows that nobody writes the record any more, which cannot be seen of a process on
         another machine. Should it still be writing, its next write fails.
+    max_iter : int, optional
+        Another limit of iterations; a finished run of one solver then goes on from its last checkpoint, with
+        the images that had not converged by then.
 
     Raises
     ------
+    ArgumentError
+        If `max_iter` is not beyond what the run has done, or it is a method, whose stages have lengths.
     RecordError
         If the run has finished or is still running, has no whole checkpoint though it went on, or its prior
         is missing or another.
     """
     record = open_run(path)
-    if record.status == "finished":
+    if max_iter is not None:
+        _check_longer(record, max_iter)
+    elif record.status == "finished":
         raise RecordError(f"record: {path} is a finished run; there is nothing to resume")
     if record.status == "running" and not abandoned:
         raise RecordError(
@@ -69,7 +79,7 @@ def resume(
         return method.complete(callback)
     if found is None and len(record.trace.get("iteration", ())) > 1:
         raise RecordError(f"record: {path} has no whole checkpoint to resume from; rerun it instead")
-    run = _run(record, prior)
+    run = _run(record, prior, max_iter)
     if found is None:
         run.record_anew(record)
         return run.complete(callback)
@@ -145,9 +155,22 @@ def rerun(
     return _compare(before, run.complete(callback))
 
 
-def _run(record: RunRecord, prior: Prior | None) -> Run:
-    """Return the run that a record describes, not begun yet."""
+def _check_longer(record: RunRecord, max_iter: int) -> None:
+    """Refuse a limit of iterations that does not make a run longer."""
+    if record.method is not None:
+        accepted = "none for a method, whose stages have lengths; start another run from the record (init)"
+        raise ArgumentError("max_iter", max_iter, accepted)
+    done = int(record.trace["iteration"][-1]) if len(record.trace.get("iteration", ())) else 0
+    if as_count(max_iter, "max_iter") <= done:
+        raise ArgumentError("max_iter", max_iter, f"more than the {done} iterations that the run has done")
+
+
+def _run(record: RunRecord, prior: Prior | None, max_iter: int | None = None) -> Run:
+    """Return the run that a record describes, not begun yet, with another limit where one is given."""
     built = rebuild(record, prior)
+    if max_iter is not None:
+        built.limits = {**built.limits, "max_iter": max_iter}
+        built.criterion = with_max_iter(built.criterion, max_iter)
     return build(
         "start",
         lambda: Run(

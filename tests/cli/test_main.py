@@ -8,7 +8,7 @@ import pytest
 from helpers import PATIENCE
 
 import flowsolve as fs
-from flowsolve.cli import main
+from flowsolve.cli import main, missing_extra
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
@@ -81,3 +81,28 @@ def test_paths_with_brackets_are_shown_as_they_are(name, tiny_prior, problem, tm
     assert f"written to {name}/study.toml; next" in capsys.readouterr().out
     assert main(["show", f"{name}/nothing.h5"]) == 2
     assert f"{name}/nothing.h5" in capsys.readouterr().err
+
+
+def test_the_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"flowsolve {fs.__version__}\n"
+
+
+def test_python_runs_the_package():
+    done = subprocess.run([sys.executable, "-m", "flowsolve", "--version"], capture_output=True, text=True)
+    assert done.stdout.startswith("flowsolve ")
+
+
+@pytest.mark.parametrize(("package", "extra"), [("pandas", "study"), ("plotly", "report")])
+def test_a_package_that_is_missing_is_said_with_its_extra(monkeypatch, capsys, package, extra, tmp_path):
+    def fail(*_):
+        raise ModuleNotFoundError(f"No module named '{package}'", name=package)
+
+    monkeypatch.setattr("flowsolve.recording.open_run", fail)
+    assert main(["show", str(tmp_path / "a.h5")]) == 2
+    assert f"pip install 'flowsolve[{extra}]'" in capsys.readouterr().err
+
+
+def test_other_missing_packages_are_no_matter_of_extras():
+    with pytest.raises(ModuleNotFoundError):
+        missing_extra(ModuleNotFoundError("No module named 'torch'", name="torch"))

@@ -111,6 +111,17 @@ def test_lam_map_is_half_the_noise_variance(tiny_prior):
     assert fs.Analysis(make_problem(sigma=0.1), tiny_prior).lam == pytest.approx(0.005)
 
 
+def test_lam_may_be_a_multiple_of_map(tiny_prior):
+    for text in ("0.3map", "0.3 map", " 0.3map "):
+        objective = fs.Analysis(make_problem(sigma=0.1), tiny_prior, lam=text)
+        assert objective.lam == pytest.approx(0.0015) and objective.config()["lam"] == objective.lam
+    noiseless = fs.Analysis(make_problem(sigma=0.0), tiny_prior, lam="0.3map")
+    assert noiseless.constrained and noiseless.config()["lam"] == "map"
+    for text in ("-1map", "amap", "infmap", "map2"):
+        with pytest.raises(ArgumentError, match="lam"):
+            fs.Analysis(make_problem(sigma=0.1), tiny_prior, lam=text)
+
+
 @pytest.mark.parametrize("split", ["prior", "data"])
 @pytest.mark.parametrize("sigma", [0.0, 0.05])
 def test_analysis_splits_add_up(split, sigma, tiny_prior):
