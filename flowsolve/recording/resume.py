@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from ..priors.base import Prior
 from ..result import Result
 from ..run import Run
 from ..stopping import with_max_iter
+from .baselines import write_baselines
 from .reader import RunRecord, open_run
 from .rebuild import build, problem_of, rebuild, version_differences
 
@@ -51,8 +53,9 @@ def resume(
         Whether the caller knows that nobody writes the record any more, which cannot be seen of a process on
         another machine. Should it still be writing, its next write fails.
     max_iter : int, optional
-        Another limit of iterations; a finished run of one solver then goes on from its last checkpoint, with
-        the images that had not converged by then.
+        Another limit of iterations. A finished run of one solver, whose record has no state of the solver
+        any more, is repeated up to its end, as `rerun` does, and goes on; its record is replaced once that
+        has finished.
 
     Raises
     ------
@@ -72,6 +75,9 @@ def resume(
             f"record: {path} is still being written by process {record.attributes['pid']} on "
             f"{record.attributes['host']}"
         )
+    if record.status == "finished":
+        assert max_iter is not None
+        return _longer(record, prior, max_iter, callback)
     found = record.checkpoint()
     if record.method is not None:
         method = _method(record, prior)
@@ -153,6 +159,20 @@ def rerun(
     if record is not None:
         run.record_to(record)
     return _compare(before, run.complete(callback))
+
+
+def _longer(
+    record: RunRecord, prior: FlowPrior | None, max_iter: int, callback: Callable[[Any], bool | None] | None
+) -> Result:
+    """Repeat a finished run beyond its end, in a record beside it that takes its place when it is whole."""
+    beside = record.path.with_name(f"{record.path.stem}-longer.h5")
+    run, baselines = _run(record, prior, max_iter), record.baselines
+    run.record_to(beside, force=True, **record.config["record"])
+    result = run.complete(callback)
+    if baselines:
+        write_baselines(beside, baselines)
+    os.replace(beside, record.path)
+    return replace(result, record=record.path)
 
 
 def _check_longer(record: RunRecord, max_iter: int) -> None:

@@ -22,7 +22,7 @@ def test_every_name_is_listed_with_a_line(kind, capsys):
 
 def test_unknown_kind(capsys):
     assert main(["list", "things"]) == 2
-    assert "solvers, operators, priors, initialisers, tasks" in capsys.readouterr().err
+    assert "methods, solvers, searches, operators, priors, initialisers, tasks" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["fidelities", "functionals", "noise", "searches", "baselines", "metrics"])

@@ -251,3 +251,15 @@ def test_rerun_never_writes_over_the_run_it_repeats(tiny_prior, problem, tmp_pat
     fs.solve(fs.Analysis(problem, tiny_prior), max_iter=1, record=path)
     with pytest.raises(ArgumentError, match="a file other than the run"):
         fs.rerun(path, prior=tiny_prior, record=path)
+
+
+def test_a_finished_run_goes_on_to_a_later_iteration(tmp_path, tiny_prior, problem):
+    objective = fs.Analysis(problem, tiny_prior, lam=0.01)
+    short, long = (fs.solve(objective, "adam", max_iter=n, record=tmp_path / f"{n}.h5") for n in (3, 6))
+    longer = fs.resume(tmp_path / "3.h5", prior=tiny_prior, max_iter=6)
+    np.testing.assert_array_equal(longer.trace["value"], long.trace["value"])
+    np.testing.assert_array_equal(longer.trace["value"][:4], short.trace["value"])
+    assert fs.open_run(tmp_path / "3.h5").config["limits"]["max_iter"] == 6
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["3.h5", "6.h5"]
+    with pytest.raises(ArgumentError, match="more than the 6 iterations"):
+        fs.resume(tmp_path / "3.h5", prior=tiny_prior, max_iter=6)
