@@ -12,6 +12,7 @@ import torch
 
 from . import arrays
 from .ambient import plain, undisturbed
+from .described import Described
 from .errors import ArgumentError
 from .given import as_tensor, check_images, check_measurements
 from .noise import Gaussian, NoiseModel
@@ -23,7 +24,7 @@ AUTO = "auto"
 """In place of a number: to be found from the measurements."""
 
 
-class InverseProblem:
+class InverseProblem(Described):
     """A batch of images measured through one operator; every image is its own problem.
 
     Parameters
@@ -75,6 +76,17 @@ class InverseProblem:
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def in_lines(self) -> list[str]:
+        """Return what matters, in words."""
+        estimated = ", estimated" if self.sigma_estimated else ""
+        return [
+            f"InverseProblem: {len(self)} image{'s' if len(self) > 1 else ''}",
+            f"operator: {self.operator}",
+            f"noise: sigma {self.sigma:.4g}{estimated}",
+            f"truth: {'not known' if self.x_true is None else 'known'}",
+            f"computed: {self.y.dtype} on {self.y.device}",
+        ]
 
     @property
     def n_measurements(self) -> torch.Tensor:

@@ -459,7 +459,14 @@ class Run:
             self.trace,
             active,
             self._noise_energy,
+            self._images,
         )
+
+    @undisturbed
+    def _images(self) -> torch.Tensor:
+        """Return a copy of the images, outside the run's clock and counts."""
+        with torch.no_grad():
+            return self.objective.image(self.u.clone()).detach()
 
     def _apply(self, ends: np.ndarray) -> None:
         """End the images that have a status and drop them from the batch."""

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import ArgumentError, UnsupportedError
 from .numbers import as_count, to_float
+
+if TYPE_CHECKING:
+    import torch
 
 #: Iterations of a run of which nothing is said.
 ITERATIONS = 400
@@ -55,6 +58,8 @@ class Progress:
         Images still being optimised.
     noise_energy : numpy.ndarray, shape (N,), optional
         mσ², what ‖Ax − y‖² is on average at the truth, m being the number of measured values.
+    images : callable, optional
+        Returns the images (N, C, H, W) as they are when it is called; see `x`.
     """
 
     iteration: int
@@ -64,6 +69,20 @@ class Progress:
     trace: Mapping[str, Sequence[np.ndarray]]
     active: np.ndarray = field(default_factory=lambda: np.ones(0, dtype=bool))
     noise_energy: np.ndarray | None = None
+    images: Callable[[], torch.Tensor] | None = field(default=None, repr=False)
+
+    @property
+    def x(self) -> torch.Tensor:
+        """Images of this iteration, shape (N, C, H, W); to be asked for before the next one.
+
+        Raises
+        ------
+        UnsupportedError
+            If nothing has been said of the images.
+        """
+        if self.images is None:
+            raise UnsupportedError("x: this progress is of a run without images")
+        return self.images()
 
     @property
     def value(self) -> np.ndarray:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import torch
 
+from ..described import Described
 from ..errors import ArgumentError, UnsupportedError
 from ..fidelities import Fidelity, HeldOutLeastSquares, LeastSquares
 from ..functionals import Functional
@@ -35,7 +36,7 @@ from .weights import Weight, checked_weight, map_factor
 Self = TypeVar("Self", bound="Objective")
 
 
-class Objective(ABC):
+class Objective(Described, ABC):
     """Common part of `Analysis` and `Synthesis`.
 
     Parameters
@@ -136,6 +137,16 @@ class Objective(ABC):
     def has_value(self) -> bool:
         """Whether F has a value, and not only a gradient or proximal steps."""
         return self.term.has_value
+
+    def in_lines(self) -> list[str]:
+        """Return what matters, in words."""
+        lam = "subject to Ax = y" if self.lam is None else f"lam {self.lam}"
+        return [
+            f"{type(self).__name__}: {len(self)} image{'s' if len(self) > 1 else ''} {self.shape}",
+            f"data term: {type(self.fidelity).__name__} of {self.problem.operator}",
+            f"prior term: {self.phi}, {lam}, prior {self.prior.name}",
+            *([] if self.extra is None else [f"extra term: {type(self.extra).__name__}"]),
+        ]
 
     @property
     def constrained(self) -> bool:

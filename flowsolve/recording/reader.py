@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from ..described import Described, mean_of
 from ..errors import FlowsolveError, RecordError, UnsupportedError
 from ..tally import with_all_counts
 from .baselines import BASELINES
@@ -32,7 +33,7 @@ TRIES, PAUSE = 10, 0.02
 """How often a record is read that is just being written, and the seconds between."""
 
 
-class RunRecord:
+class RunRecord(Described):
     """A run as it stands in its file; `refresh` reads what has been written since.
 
     Parameters
@@ -60,6 +61,23 @@ class RunRecord:
         # It is read again later on, when the program may have gone to another folder.
         self.path = Path(path).absolute()
         self.refresh()
+
+    def in_lines(self) -> list[str]:
+        """Return what matters, in words."""
+        objective, trace = self.config["objective"], self.trace
+        prior = self.config["prior"]["name"]
+        method = "" if self.method is None else f", method {self.method['name']}"
+        lines = [
+            f"RunRecord {self.path.name}: {self.status}",
+            f"operator: {self.config['operator']['name']}, {self.config['n_images']} images",
+            f"objective: {objective['formulation']}, {objective['phi']}, prior {prior}",
+            f"solver: {self.config['solver']['name']}{method}",
+        ]
+        if len(trace.get("iteration", ())):
+            lines.append(f"iterations: {trace['iteration'][-1]}, {self.seconds:.1f} s")
+        if "psnr" in trace and len(trace["psnr"]):
+            lines.append(f"PSNR now: {mean_of(trace['psnr'][-1])} dB")
+        return lines
 
     def refresh(self) -> RunRecord:
         """Read status and trace again; returns itself."""
