@@ -38,7 +38,7 @@ def resume(
     record = the_record(record)
     before = open_run(record)
     use_threads(before, threads)
-    with progress_of(before, "resumed") as line:
+    with progress_of(before, "resumed", max_iter) as line:
         continue_run(record, prior=load_for(before, prior), max_iter=max_iter, callback=line.update)
     after = open_run(record)
     print_record(after)

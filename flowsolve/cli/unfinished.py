@@ -23,8 +23,8 @@ def load_for(record: RunRecord, prior: str | None) -> Prior | None:
     return named_prior(prior, record.config["device"], getattr(torch, record.config["dtype"]))
 
 
-def progress_of(record: RunRecord, label: str) -> ProgressLine:
-    """Return a progress line with the limits of the run."""
+def progress_of(record: RunRecord, label: str, max_iter: int | None = None) -> ProgressLine:
+    """Return a progress line with the limits of the run, or another limit of iterations."""
     limits = {k: v for k, v in record.config["limits"].items() if k != "rtol"}
-    limits["max_iter"] = record.last_iteration
+    limits["max_iter"] = record.last_iteration if max_iter is None else max_iter
     return ProgressLine(f"{record.path.name} {label}", **limits)
