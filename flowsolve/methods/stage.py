@@ -209,8 +209,19 @@ class Stage:
     def weight(self, problem: InverseProblem) -> float | str:
         """Return the weight of the prior term as objectives take it."""
         if self.map_factor is not None:
-            return self.map_factor * problem.sigma**2 / 2
+            return self.map_factor * self._map_weight(problem)
         return "map" if self.lam is None else self.lam
+
+    def _map_weight(self, problem: InverseProblem) -> float:
+        """Return σ²/2 for least squares, ½ for a data term that is a negative log-likelihood."""
+        squares = bool(self.held_out) or problem.noise.fidelity == "least_squares"
+        return problem.sigma**2 / 2 if squares else 0.5
+
+    def in_map_units(self, sigma: float) -> Stage:
+        """Return the stage with its weight in units of σ²/2, for data terms that have the noise in them."""
+        if self.lam is None or sigma == 0:
+            return self
+        return replace(self, lam=None, map_factor=self.lam / (sigma**2 / 2))
 
     def objective(self, problem: InverseProblem, prior: FlowPrior, load: LoadPrior) -> Objective:
         """Return what is minimised.

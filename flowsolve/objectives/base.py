@@ -33,6 +33,9 @@ from .weights import Weight, checked_weight
 
 Self = TypeVar("Self", bound="Objective")
 
+OF_NOISE = "of_noise"
+"""Key of the description of a data term that is made again from the noise of the problem."""
+
 
 class Objective(ABC):
     """Common part of `Analysis` and `Synthesis`.
@@ -56,8 +59,8 @@ class Objective(ABC):
     extra : Functional, optional
         One more term g with a proximal operator (a box, total variation, any Pyxu functional).
     fidelity : Fidelity, optional
-        Data term f(Ax; y), for example `flowsolve.fidelities.KullbackLeibler` for photon counts; ½‖Ax − y‖²
-        unless given.
+        Data term f(Ax; y); unless given, the one that suits the problem's noise: ½‖Ax − y‖² for Gaussian
+        noise, `flowsolve.fidelities.KullbackLeibler` for photon counts.
 
     Raises
     ------
@@ -99,7 +102,8 @@ class Objective(ABC):
         if fidelity is not None and not isinstance(fidelity, Fidelity):
             raise ArgumentError("fidelity", type(fidelity).__name__, "a flowsolve.fidelities.Fidelity")
         self.phi = phi
-        self.fidelity = LeastSquares() if fidelity is None else fidelity
+        self._fidelity_of_noise = fidelity is None
+        self.fidelity = self.problem.noise.data_fidelity(self.problem.y) if fidelity is None else fidelity
         self.extra = extra
         self.lam_given, self.lam = lam, self._resolve_lam(lam)
         self.indices = np.arange(len(problem))
@@ -267,7 +271,8 @@ class Objective(ABC):
             raise UnsupportedError(
                 f"the {self.name} objective has no formulation of the same F in the other space"
             )
-        options = dict(self.counterpart_options(), phi=self.phi, lam=self.weight, fidelity=self.fidelity)
+        fidelity = None if self._fidelity_of_noise else self.fidelity
+        options = dict(self.counterpart_options(), phi=self.phi, lam=self.weight, fidelity=fidelity)
         other = kind(self.problem, self.prior, **options)
         other.tally, other.indices = self.tally, self.indices
         return other
@@ -290,10 +295,17 @@ class Objective(ABC):
             "lam": self.lam.tolist() if isinstance(self.lam, torch.Tensor) else self.lam_given,
             "lam_value": self.lam.tolist() if isinstance(self.lam, torch.Tensor) else self.lam,
             "constrained": self.constrained,
-            "fidelity": self.fidelity.config(),
+            "fidelity": self._fidelity_config(),
             "extra": None if self.extra is None else self.extra.config(),
             "options": self.options(),
         }
+
+    def _fidelity_config(self) -> dict[str, Any]:
+        """Return the description of the data term; one that follows from noise and measurements says so."""
+        described = self.fidelity.config()
+        if not self._fidelity_of_noise or len(described) == 1:
+            return described
+        return {"name": described["name"], OF_NOISE: True}
 
     def _resolve_lam(self, lam: Weight | str) -> float | torch.Tensor | None:
         if isinstance(lam, str) and lam == "map":

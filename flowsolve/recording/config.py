@@ -14,6 +14,7 @@ from ..stopping import Criterion
 
 if TYPE_CHECKING:
     from ..initialise import Start
+    from ..problem import InverseProblem
 
 #: Packages whose versions can change the numbers of a run.
 PACKAGES = ("flowsolve", "torch", "numpy", "scipy", "h5py", "pyxu", "safetensors", "scikit-image")
@@ -43,11 +44,7 @@ def describe_run(
     prior, problem = objective.prior, objective.problem
     return {
         "operator": problem.operator.config(),
-        "noise": {
-            "model": "gaussian",
-            "sigma": problem.sigma,
-            **({"estimated": True} if problem.sigma_estimated else {}),
-        },
+        "noise": _describe_noise(problem),
         "n_images": len(problem),
         "image_shape": list(objective.shape),
         "prior": {
@@ -67,6 +64,15 @@ def describe_run(
         "threads": torch.get_num_threads(),
         "versions": current_versions(),
     }
+
+
+def _describe_noise(problem: InverseProblem) -> dict[str, Any]:
+    """Return model and level of the noise, and the model's parameters where the level is not all of them."""
+    described = problem.noise.config()
+    model = described.pop("name")
+    estimated = {"estimated": True} if problem.sigma_estimated else {}
+    parameters = {} if described == {"sigma": problem.sigma} else {"parameters": described}
+    return {"model": model, "sigma": problem.sigma, **parameters, **estimated}
 
 
 def current_versions() -> dict[str, str | None]:

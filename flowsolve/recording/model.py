@@ -53,7 +53,9 @@ class Named(_Part):
 class NoiseConfig(_Part):
     """The noise that the problem assumes."""
 
+    model: Text = "gaussian"
     sigma: float = Field(ge=0)
+    parameters: dict[Text, Any] | None = None
     estimated: bool = False
 
 

@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 
 import torch
 
-from .. import fidelities
+from .. import fidelities, noise
 from ..errors import FlowsolveError, RecordError, UnsupportedError
 from ..flows import FlowPrior
 from ..flows.zoo import find_prior
 from ..functionals import Box, Functional, TotalVariation
 from ..initialise import Start
 from ..objectives import BY_NAME, Objective
+from ..objectives.base import OF_NOISE
 from ..operators import LinearOperator, from_config
 from ..problem import InverseProblem
 from ..solvers.base import Solver, make_solver
@@ -168,9 +169,21 @@ def _objective(described: dict[str, Any], problem: InverseProblem, prior: FlowPr
         phi=described["phi"],
         lam=described["lam"],
         extra=_functional(described["extra"]),
-        fidelity=fidelities.from_config(described["fidelity"]),
+        fidelity=_fidelity(described["fidelity"]),
         **described["options"],
     )
+
+
+def _fidelity(described: dict[str, Any]) -> fidelities.Fidelity | None:
+    """Return a data term; None for the one that the problem's noise has."""
+    return None if described.get(OF_NOISE) is True else fidelities.from_config(described)
+
+
+def _noise(described: dict[str, Any]) -> noise.NoiseModel | None:
+    """Return the noise model of a problem; None for the Gaussian one that sigma describes."""
+    if described.get("parameters") is None:
+        return None
+    return noise.from_config({**described["parameters"], "name": described["model"]})
 
 
 def problem_of(record: RunRecord) -> InverseProblem:
@@ -178,7 +191,10 @@ def problem_of(record: RunRecord) -> InverseProblem:
     config, data = record.config, record.problem
     operator = build_operator(config, data["y"].shape[1:])
     sigma, x_true = float(data["sigma"]), data.get("x_true")
-    problem = build("problem", lambda: InverseProblem(operator, data["y"], sigma=sigma, x_true=x_true))
+    model = build("noise", lambda: _noise(config["noise"]))
+    problem = build(
+        "problem", lambda: InverseProblem(operator, data["y"], sigma=sigma, noise=model, x_true=x_true)
+    )
     problem.sigma_estimated = bool(config["noise"].get("estimated", False))
     return problem
 
