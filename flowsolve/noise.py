@@ -145,8 +145,8 @@ class NoiseModel(ABC):
         name = next((key for key in registry if registry.get(key) is type(self)), None)
         if name is None or not dataclasses.is_dataclass(self):
             raise UnsupportedError(
-                f"noise: {type(self).__name__} cannot be described, as a record does; make it a dataclass, and "
-                'put @flowsolve.noise.register_noise_model("name") before it'
+                f"noise: {type(self).__name__} cannot be described, as a record does; make it a dataclass, "
+                'and put @flowsolve.noise.register_noise_model("name") before it'
             )
         return {"name": name, **dataclasses.asdict(self)}
 
@@ -177,6 +177,10 @@ class Gaussian(NoiseModel):
 
     def _noise(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return rng.standard_normal(clean.shape)
+
+    def level(self, y: Array) -> float:
+        """Return sigma."""
+        return float(self.sigma)
 
     def variance(self, clean: Array) -> Array:
         """Return sigma² everywhere."""
@@ -351,7 +355,7 @@ def from_config(config: Mapping[str, Any]) -> NoiseModel:
 
 
 def parse_noise(text: str) -> NoiseModel:
-    """Return the noise model of a text such as ``poisson:peak=30`` or ``poisson_gaussian:peak=30,sigma=0.01``.
+    """Return the noise model of a text such as ``poisson_gaussian:peak=30,sigma=0.01``.
 
     Raises
     ------

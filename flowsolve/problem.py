@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from .noise import Gaussian, NoiseModel
 from .numbers import as_real
 from .operators import LinearOperator
 from .operators.checks import channels_last
+
+if TYPE_CHECKING:
+    from .tasks import Task
 
 AUTO = "auto"
 """In place of a number: to be found from the measurements."""
@@ -40,6 +43,8 @@ class InverseProblem:
         Another model, such as `flowsolve.noise.Poisson`; objectives take the data term that suits it.
     x_true : array, shape (N, *dim_shape) or dim_shape, optional
         The clean images in [0, 1], for metrics only: no solver sees them.
+    task : Task, optional
+        The task (`flowsolve.tasks`) that the problem is one of, which has classical restorations of its own.
 
     Attributes
     ----------
@@ -66,10 +71,11 @@ class InverseProblem:
         sigma: float | str | None = None,
         noise: NoiseModel | None = None,
         x_true: Any = None,
+        task: Task | None = None,
     ) -> None:
         if not isinstance(operator, LinearOperator):
             raise ArgumentError("operator", type(operator).__name__, "a flowsolve LinearOperator")
-        self.operator = operator
+        self.operator, self.task = operator, task
         self.sigma_estimated = isinstance(sigma, str) and sigma == AUTO
         self.y = _as_batch("y", y, operator.codim_shape)
         self.sigma = 0.0 if self.sigma_estimated else _level(sigma, noise, self.y, operator)
@@ -186,7 +192,9 @@ def _level(
     if sigma is None:
         # What a mask hides has no noise.
         support = operator.support
-        shown = None if support is None else torch.as_tensor(np.asarray(support), device=y.device).expand_as(y)
+        shown = (
+            None if support is None else torch.as_tensor(np.asarray(support), device=y.device).expand_as(y)
+        )
         return check_sigma(noise.level(y if shown is None else y[shown][None]))
     if isinstance(noise, Gaussian) and check_sigma(sigma) != noise.sigma:
         raise ArgumentError("sigma", f"{sigma} beside {noise}", "none, or that of the noise")

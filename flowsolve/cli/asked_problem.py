@@ -11,7 +11,8 @@ from .. import presets, tasks
 from ..arrays import from_host
 from ..errors import ArgumentError
 from ..flows import FlowPrior
-from ..images import ImageSet, read_images, read_kernel, read_mask
+from ..images import ImageSet, read_images
+from ..noise import parse_noise
 from ..operators import LinearOperator
 from ..problem import AUTO, InverseProblem, check_sigma, degrade
 from .job import preset_task
@@ -42,52 +43,54 @@ def make_problem(
     config = prior.config
     if config.channels != 3:
         raise ArgumentError("prior", f"{prior.name}, of {config.channels} channels", "a prior of RGB images")
-    options = tasks.TaskOptions(
-        factor=request.factor,
-        kernel_size=request.kernel_size,
-        missing=request.missing,
-        box=request.box,
-        mask=None if request.mask is None else read_mask(request.mask),
-        kernel=None if request.kernel is None else read_kernel(request.kernel, scale=request.kernel_scale),
-    )
     if images is None:
         size = None if request.measured else config.size
         images = read_images(request.images, limit=request.limit, size=size, clean=not request.measured)
     n = len(images.x)
     height, width = images.x.shape[-2:]
     if request.measured:
-        height, width = _measured_size(task, prior, (height, width), options)
-    if options.mask is not None and options.mask.ndim == 4 and request.limit is not None:
-        options = dataclasses.replace(options, mask=options.mask[:n])
-    operator, sigma = _operator(request, task, (3, height, width), n, options)
+        height, width = _measured_size(task, prior, (height, width))
+    if request.limit is not None:
+        task = _limited(task, n)
+    operator, sigma = _operator(request, task, (3, height, width), n)
+    noise = None if request.noise is None else parse_noise(request.noise)
     x = torch.as_tensor(images.x).to(device=prior.device, dtype=prior.dtype)
     if not request.measured:
         drawn = task.sigma if sigma == AUTO else check_sigma(sigma)
-        y = degrade(operator, x, sigma=drawn, seed=request.seed)
-        return InverseProblem(operator, y, sigma=sigma, x_true=x), images.names
+        how = {"sigma": drawn} if noise is None else {"noise": noise}
+        y = degrade(operator, x, seed=request.seed, **how)
+        said = {"sigma": sigma} if noise is None else {"noise": noise}
+        return InverseProblem(operator, y, x_true=x, task=task, **said), images.names
     if operator.support is not None:
         # What a photograph shows in its holes was not measured.
         x = x * from_host(np.asarray(operator.support, dtype=np.float64), x)
-    return InverseProblem(operator, x, sigma=sigma), images.names
+    said = {"sigma": sigma} if noise is None else {"noise": noise}
+    return InverseProblem(operator, x, task=task, **said), images.names
+
+
+def _limited(task: tasks.Task, n: int) -> tasks.Task:
+    """Return the task with the first so many masks, where each image has its own."""
+    mask = getattr(task, "mask", None)
+    if getattr(mask, "ndim", 0) != 4:
+        return task
+    return dataclasses.replace(task, mask=mask[:n])  # type: ignore[call-arg]
 
 
 def _operator(
-    request: Request, task: tasks.Task, shape: tuple[int, int, int], n: int, options: tasks.TaskOptions
+    request: Request, task: tasks.Task, shape: tuple[int, int, int], n: int
 ) -> tuple[LinearOperator, float | str]:
     """Return the operator and the noise level: the preset's for clean images, else the task's."""
     if request.preset is not None and not request.measured:
         preset, key = presets.registry.get(request.preset, "preset"), preset_task(request)
         sigma = preset.sigma.get(key, 0.0) if request.sigma is None else request.sigma
         return preset.operators[key](shape, n, request.seed), sigma
-    operator = task.operator(shape, n_images=n, seed=request.seed, options=options)
+    operator = task.operator(shape, n_images=n, seed=request.seed)
     return operator, task.sigma if request.sigma is None else request.sigma
 
 
-def _measured_size(
-    task: tasks.Task, prior: FlowPrior, size: tuple[int, int], options: tasks.TaskOptions
-) -> tuple[int, int]:
+def _measured_size(task: tasks.Task, prior: FlowPrior, size: tuple[int, int]) -> tuple[int, int]:
     """Return height and width of the images that were measured, having asked whether the prior takes them."""
-    height, width = task.image_size(size, options)
+    height, width = task.image_size(size)
     config = prior.config
     if config.size is not None and (height, width) != config.size:
         given = f"measurements of {size[1]}x{size[0]} pixels, that is, images of {width}x{height}"

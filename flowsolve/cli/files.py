@@ -52,6 +52,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
     return {
         "task": request.task,
         "sigma": outcome.problem.sigma,
+        "noise": outcome.problem.noise.config()["name"],
         "sigma_estimated": outcome.problem.sigma_estimated,
         "method": None if result.method is None else result.method.as_json(),
         "formulation": objective.name,

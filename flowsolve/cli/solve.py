@@ -25,6 +25,19 @@ from .options import (
     SolverOptions,
     Threads,
 )
+from .task_options import (
+    Box,
+    Factor,
+    KernelFile,
+    KernelScale,
+    KernelSize,
+    MaskFile,
+    Missing,
+    Noise,
+    Task,
+    TaskOptions,
+    task_options,
+)
 
 
 def solve(
@@ -34,15 +47,14 @@ def solve(
             metavar="IMAGE...", help="PNG, JPEG, WebP, TIFF, BMP or .npy files, folders or zips of them."
         ),
     ],
-    task: Annotated[
-        str, typer.Option(help="deblur, super-resolution, inpaint-random, inpaint-box or denoise.")
-    ],
+    task: Task,
     sigma: Annotated[
         str | None,
         typer.Option(
             help="Deviation of the noise (images in [0, 1]), or auto to estimate it; else the task's."
         ),
     ] = None,
+    noise: Noise = None,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("flowsolve-out"),
     method: Annotated[
         str | None,
@@ -71,21 +83,17 @@ def solve(
     continuation: Annotated[
         str | None, typer.Option(help="Multiples of the weight to solve with first, for example 100,10.")
     ] = None,
-    factor: Annotated[int | None, typer.Option(help="Factor of super-resolution (2).")] = None,
-    kernel_size: Annotated[int | None, typer.Option(help="Side of the uniform blur (7).")] = None,
-    missing: Annotated[float | None, typer.Option(help="Fraction of missing pixels (0.6).")] = None,
-    box: Annotated[int | None, typer.Option(help="Side of the hole (21).")] = None,
+    task_option: TaskOptions = None,
+    factor: Factor = None,
+    kernel_size: KernelSize = None,
+    missing: Missing = None,
+    box: Box = None,
     measured: Annotated[
         bool, typer.Option("--measured", help="The images are measurements: do not degrade them.")
     ] = False,
-    mask: Annotated[
-        Path | None, typer.Option(help="Mask: an image, bright where measured, or a .npy file.")
-    ] = None,
-    kernel: Annotated[Path | None, typer.Option(help="Blur kernel: an image or a .npy file.")] = None,
-    kernel_scale: Annotated[
-        str | None,
-        typer.Option(help="For a .npy kernel whose sum is not 1: normalise (divide by it) or as-is."),
-    ] = None,
+    mask: MaskFile = None,
+    kernel: KernelFile = None,
+    kernel_scale: KernelScale = None,
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Compare with classical restorations.")
     ] = True,
@@ -112,6 +120,7 @@ def solve(
         images=tuple(images),
         task=task,
         sigma=parse_sigma(sigma),
+        noise=noise,
         out=out,
         method=method,
         formulation=formulation,
@@ -128,14 +137,17 @@ def solve(
         preset=preset,
         restarts=restarts,
         continuation=continuation,
-        factor=factor,
-        kernel_size=kernel_size,
-        missing=missing,
-        box=box,
+        task_option=task_options(
+            task_option,
+            factor=factor,
+            kernel_size=kernel_size,
+            missing=missing,
+            box=box,
+            mask=mask,
+            kernel=kernel,
+            kernel_scale=kernel_scale,
+        ),
         measured=measured,
-        mask=mask,
-        kernel=kernel,
-        kernel_scale=kernel_scale,
         baselines=baselines,
         device=device,
         dtype=dtype,

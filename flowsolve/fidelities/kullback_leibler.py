@@ -72,7 +72,7 @@ class KullbackLeibler(Fidelity):
 
     def _parabola(self, y: Array) -> tuple[Array, Array]:
         """Return slope and curvature of what the divergence goes on as below the floor."""
-        # Where less was counted than the floor, it bends as if that had been: otherwise, at y = 0, not at all.
+        # Where less was counted than the floor it bends as if that had been; at y = 0 not at all otherwise.
         counted = namespace(y).clip(y, self.floor, None)
         return self.peak * (1 - y / self.floor), self.peak * counted / self.floor**2
 

@@ -45,6 +45,7 @@ def describe_run(
     return {
         "operator": problem.operator.config(),
         "noise": _describe_noise(problem),
+        **({} if problem.task is None else {"task": problem.task.config()}),
         "n_images": len(problem),
         "image_shape": list(objective.shape),
         "prior": {

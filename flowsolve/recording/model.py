@@ -59,6 +59,13 @@ class NoiseConfig(_Part):
     estimated: bool = False
 
 
+class TaskConfig(_Part):
+    """The task that the problem was one of."""
+
+    name: Text
+    options: dict[Text, Any] = {}
+
+
 class PriorConfig(_Part):
     """Which prior the run used: its name is for people, the hash says which it was."""
 
@@ -144,6 +151,7 @@ class RunConfig(_Part):
 
     operator: Named
     noise: NoiseConfig
+    task: TaskConfig | None = None
     n_images: Count
     image_shape: list[Count] = Field(min_length=1, max_length=8)
     prior: PriorConfig

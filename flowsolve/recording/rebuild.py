@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from .. import fidelities, noise
+from .. import fidelities, noise, tasks
 from ..errors import FlowsolveError, RecordError, UnsupportedError
 from ..flows import FlowPrior
 from ..flows.zoo import find_prior
@@ -186,14 +186,27 @@ def _noise(described: dict[str, Any]) -> noise.NoiseModel | None:
     return noise.from_config({**described["parameters"], "name": described["model"]})
 
 
+def _task(described: dict[str, Any] | None) -> tasks.Task | None:
+    """Return the task of a problem, without the arrays that its operator has; None where it is not there."""
+    if described is None or described["name"] not in tasks.registry:
+        return None
+    try:
+        return tasks.make_task(described["name"], described.get("options"))
+    except FlowsolveError:
+        # One that cannot be made without a file, or of another version: its operator is there all the same.
+        return None
+
+
 def problem_of(record: RunRecord) -> InverseProblem:
     """Return the problem of a record: its operator, measurements and, where known, the truth."""
     config, data = record.config, record.problem
     operator = build_operator(config, data["y"].shape[1:])
     sigma, x_true = float(data["sigma"]), data.get("x_true")
     model = build("noise", lambda: _noise(config["noise"]))
+    task = _task(config.get("task"))
     problem = build(
-        "problem", lambda: InverseProblem(operator, data["y"], sigma=sigma, noise=model, x_true=x_true)
+        "problem",
+        lambda: InverseProblem(operator, data["y"], sigma=sigma, noise=model, x_true=x_true, task=task),
     )
     problem.sigma_estimated = bool(config["noise"].get("estimated", False))
     return problem

@@ -15,6 +15,7 @@ from flowsolve.cli import main
 KEYS = [
     "task",
     "sigma",
+    "noise",
     "sigma_estimated",
     "method",
     "formulation",

@@ -1,0 +1,20 @@
+"""Named tasks: an operator with options, a noise level, starts and classical restorations."""
+
+from .base import Task, check_options, make_task, register_task, registry
+from .options import Option, option
+from .standard import Deblur, Denoise, InpaintBox, InpaintRandom, SuperResolution
+
+__all__ = [
+    "Deblur",
+    "Denoise",
+    "InpaintBox",
+    "InpaintRandom",
+    "Option",
+    "SuperResolution",
+    "Task",
+    "check_options",
+    "make_task",
+    "option",
+    "register_task",
+    "registry",
+]
