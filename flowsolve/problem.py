@@ -105,6 +105,11 @@ class InverseProblem:
         shown = torch.as_tensor(np.asarray(support)).to(self.y.device).expand_as(self.y)
         return shown.flatten(1).sum(1)
 
+    def in_frame(self, x: Any) -> Any:
+        """Return what the measurements show of images (..., H, W): all, or what lies in the frame."""
+        frame = self.operator.frame
+        return x if frame is None else x[..., frame[0], frame[1]]
+
     @undisturbed
     def to(
         self, device: str | torch.device | None = None, dtype: torch.dtype | None = None

@@ -407,7 +407,8 @@ class Run:
         truth = self.objective.problem.x_true
         if truth is not None:
             rows = torch.as_tensor(active, device=truth.device)
-            columns["psnr"] = torch.as_tensor(decibels(evaluation.image, truth[rows]))
+            shown = [self.problem.in_frame(x) for x in (evaluation.image, truth[rows])]
+            columns["psnr"] = torch.as_tensor(decibels(*shown))
         columns |= self.current.monitors(evaluation.image) | self.state.columns()
         row = {}
         for name, column in columns.items():

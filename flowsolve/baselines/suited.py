@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..operators import Blur, Downsample, Identity, LinearOperator, Mask, SeparableBlur
+from ..operators import Blur, Downsample, Identity, LinearOperator, Mask, SeparableBlur, ValidBlur
 from ..problem import InverseProblem
 from .base import ORACLES, Baseline, registry
 
@@ -10,6 +10,7 @@ SUITED: tuple[tuple[tuple[type[LinearOperator], ...], tuple[str, ...]], ...] = (
     ((Identity,), ("total-variation", "non-local-means")),
     ((Mask,), ("harmonic", "total-variation")),
     ((Downsample,), ("bicubic", "back-projection", "total-variation")),
+    ((ValidBlur,), ("total-variation",)),
     (
         (Blur, SeparableBlur),
         ("tikhonov", "tikhonov-best", "tikhonov-gradient", "tikhonov-gradient-best", "total-variation"),

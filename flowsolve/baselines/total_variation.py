@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 
 from ..functionals.total_variation import divergence, gradient
+from ..operators import ValidBlur
 from ..problem import InverseProblem
 from .base import constant_fit, registry
+from .unknown_boundary import masked_total_variation
 
 #: Scale of the Laplacian law of gradients from which the weight follows; from validation faces.
 TV_SCALE = 0.1
@@ -29,10 +31,12 @@ def total_variation(
     weight : float, optional
         Default: σ² / `TV_SCALE`, the MAP weight where gradients are Laplacian with that scale.
     iterations : int
-        Iterations.
+        Iterations; for a `ValidBlur`, which is solved by another method, `ITERATIONS` of it.
     """
     operator, y = problem.operator, problem.y
     weight = problem.sigma**2 / TV_SCALE if weight is None else weight
+    if isinstance(operator, ValidBlur):
+        return masked_total_variation(problem, weight)
     # The objective is divided by weight, so that the steps need not know it: data term / weight + TV.
     primal = 0.05
     dual = 1 / (8 * primal)

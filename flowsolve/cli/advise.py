@@ -10,6 +10,7 @@ import typer
 
 from .options import DataType, Device, Json, Prior, Seed, Threads
 from .task_options import (
+    Boundary,
     Box,
     Factor,
     KernelFile,
@@ -66,6 +67,7 @@ def advise(
     mask: MaskFile = None,
     kernel: KernelFile = None,
     kernel_scale: KernelScale = None,
+    boundary: Boundary = None,
     device: Device = "cpu",
     dtype: DataType = "float32",
     seed: Seed = 0,
@@ -98,6 +100,7 @@ def advise(
             mask=mask,
             kernel=kernel,
             kernel_scale=kernel_scale,
+            boundary=boundary,
         ),
         measured=measured,
         device=device,

@@ -49,7 +49,9 @@ def make_problem(
     n = len(images.x)
     height, width = images.x.shape[-2:]
     if request.measured:
-        height, width = _measured_size(task, prior, (height, width))
+        size = (height, width)
+        task = task.for_measurements(lambda other: prior.config.size in (None, other.image_size(size)))
+        height, width = _measured_size(task, prior, size)
     if request.limit is not None:
         task = _limited(task, n)
     operator, sigma = _operator(request, task, (3, height, width), n)

@@ -98,7 +98,7 @@ def metrics(outcome: Outcome, x: np.ndarray) -> dict[str, np.ndarray]:
     truth = outcome.problem.x_true
     if truth is None:
         return {}
-    reference = to_numpy(truth)
+    reference = to_numpy(outcome.problem.in_frame(truth))
     large = min(x.shape[-2:]) >= WINDOW
     return {"psnr": psnr(x, reference), "ssim": ssim(x, reference) if large else np.full(len(x), np.nan)}
 
@@ -110,7 +110,7 @@ def draw(outcome: Outcome) -> Any:
     decibels = quality.get("psnr")
     panels, error, baseline = [], None, None
     if problem.x_true is not None:
-        truth = to_numpy(problem.x_true)
+        truth = to_numpy(problem.in_frame(problem.x_true))
         panels.append(Panel("truth", truth))
         error = np.abs(np.clip(restored, 0, 1) - truth).mean(axis=1)
     panels.append(_degraded(outcome))
@@ -139,5 +139,5 @@ def _degraded(outcome: Outcome) -> Panel:
     support = problem.operator.support
     hidden = np.array([0.62, 0.80, 0.95])[: y.shape[1], None, None]
     shown = y if support is None else np.where(np.asarray(support) > 0, y, hidden)
-    comparable = problem.x_true is not None and support is None and y.shape == problem.x_true.shape
+    comparable = problem.x_true is not None and support is None and y.shape == outcome.restored.shape
     return Panel("degraded", shown, metrics(outcome, y)["psnr"] if comparable else None)

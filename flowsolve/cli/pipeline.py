@@ -52,7 +52,7 @@ class Outcome:
     result : Result
         What was found.
     restored : numpy.ndarray, shape (N, C, H, W)
-        The restored images.
+        The restored images, as far as the measurements show them.
     folder : OutputFolder
         Where the files are.
     baselines : dict of str to numpy.ndarray
@@ -143,10 +143,15 @@ def _of_job(request: Request, job: Job, names: list[str], result: Result, folder
         start=job.start_name,
         names=names,
         result=result,
-        restored=to_numpy(result.x),
+        restored=to_numpy(job.problem.in_frame(result.x)),
         folder=folder,
-        notes=result.notes,
+        notes=(*_assumed(request, job.problem), *result.notes),
     )
+
+
+def _assumed(request: Request, problem: InverseProblem) -> list[str]:
+    """Return what the task assumes of measurements."""
+    return problem.task.notes() if request.measured and problem.task is not None else []
 
 
 def _of_method(
@@ -160,9 +165,9 @@ def _of_method(
         start=going.method.stages[0].init,
         names=names,
         result=result,
-        restored=to_numpy(result.x),
+        restored=to_numpy(going.problem.in_frame(result.x)),
         folder=folder,
-        notes=result.notes,
+        notes=(*_assumed(request, going.problem), *result.notes),
     )
 
 
@@ -183,4 +188,5 @@ def _compared(outcome: Outcome, task: Task) -> Outcome:
         write_baselines(outcome.folder.record, {name: np.tile(x, copies) for name, x in restored.items()})
     except (OSError, RecordError) as error:
         notes.append(f"the classical restorations are not in the record: {error}")
+    restored = {name: outcome.problem.in_frame(x) for name, x in restored.items()}
     return replace(outcome, baselines=restored, notes=(*outcome.notes, *notes))

@@ -26,6 +26,7 @@ from .options import (
     Threads,
 )
 from .task_options import (
+    Boundary,
     Box,
     Factor,
     KernelFile,
@@ -94,6 +95,7 @@ def solve(
     mask: MaskFile = None,
     kernel: KernelFile = None,
     kernel_scale: KernelScale = None,
+    boundary: Boundary = None,
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Compare with classical restorations.")
     ] = True,
@@ -146,6 +148,7 @@ def solve(
             mask=mask,
             kernel=kernel,
             kernel_scale=kernel_scale,
+            boundary=boundary,
         ),
         measured=measured,
         baselines=baselines,

@@ -1,7 +1,7 @@
 """Options of commands that are about a problem: its task with the task's own options, and its noise.
 
-A task declares its options; any of them is ``--task-option NAME=VALUE``, and those of the tasks that come with
-the package are also options of their own.
+A task declares its options; any of them is ``--task-option NAME=VALUE``, and those of the tasks that come
+with the package are also options of their own.
 """
 
 from __future__ import annotations
@@ -41,13 +41,20 @@ KernelFile = Annotated[str | None, typer.Option("--kernel", help="Blur kernel: a
 KernelScale = Annotated[
     str | None, typer.Option(help="For a kernel whose sum is not 1: normalise (divide by it) or as-is.")
 ]
+Boundary = Annotated[
+    str | None,
+    typer.Option(
+        help="Beyond the edge of a blur: circular, zero, reflect, replicate, or crop (an image larger than "
+        "what was measured; usual for --measured)."
+    ),
+]
 Noise = Annotated[
     str | None,
     typer.Option(metavar="MODEL:PARAMETER=NUMBER", help="Noise, such as poisson:peak=30 (see `list noise`)."),
 ]
 
 
-OWN = ("factor", "kernel_size", "missing", "box", "mask", "kernel", "kernel_scale")
+OWN = ("factor", "kernel_size", "missing", "box", "mask", "kernel", "kernel_scale", "boundary")
 """Options of tasks that are options of their own."""
 
 

@@ -46,6 +46,7 @@ def describe_run(
         "operator": problem.operator.config(),
         "noise": _describe_noise(problem),
         **({} if problem.task is None else {"task": problem.task.config()}),
+        **_describe_frame(problem),
         "n_images": len(problem),
         "image_shape": list(objective.shape),
         "prior": {
@@ -74,6 +75,12 @@ def _describe_noise(problem: InverseProblem) -> dict[str, Any]:
     estimated = {"estimated": True} if problem.sigma_estimated else {}
     parameters = {} if described == {"sigma": problem.sigma} else {"parameters": described}
     return {"model": model, "sigma": problem.sigma, **parameters, **estimated}
+
+
+def _describe_frame(problem: InverseProblem) -> dict[str, Any]:
+    """Return first and last rows and columns that measurements show, where they do not show all."""
+    frame = problem.operator.frame
+    return {} if frame is None else {"frame": [[side.start, side.stop] for side in frame]}
 
 
 def current_versions() -> dict[str, str | None]:

@@ -152,6 +152,7 @@ class RunConfig(_Part):
     operator: Named
     noise: NoiseConfig
     task: TaskConfig | None = None
+    frame: list[list[Annotated[int, Field(ge=0, le=MOST)]]] | None = None
     n_images: Count
     image_shape: list[Count] = Field(min_length=1, max_length=8)
     prior: PriorConfig
@@ -170,6 +171,8 @@ class RunConfig(_Part):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
+        if self.frame is not None and [len(side) for side in self.frame] != [2, 2]:
+            raise ValueError("frame: not first and last of rows and columns")
         for name in ("lam", "lam_value"):
             weights = getattr(self.objective, name)
             if isinstance(weights, list) and len(weights) != self.n_images:

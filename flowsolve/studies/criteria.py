@@ -112,7 +112,7 @@ class ByPsnr(_Traced):
 
     def of_images(self, x: torch.Tensor) -> float:
         """Return the mean PSNR."""
-        return float(psnr(x, self.problem.x_true).mean())
+        return float(psnr(*map(self.problem.in_frame, (x, self.problem.x_true))).mean())
 
     def explain(self) -> str:
         """Return a sentence on what ranks and why."""

@@ -87,6 +87,10 @@ class Task(ABC):
         """
         return self
 
+    def notes(self) -> list[str]:
+        """Return what of the task's assumptions is worth saying of real measurements, one line each."""
+        return []
+
     def baselines(self, problem: InverseProblem) -> dict[str, baselines.Baseline]:
         """Return the classical restorations to compare with, by name: those that suit the operator."""
         return baselines.of_operator(problem)

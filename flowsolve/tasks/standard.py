@@ -6,8 +6,8 @@ latents it is z = 0, since encoded images lead into poor basins.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,11 +15,18 @@ import numpy as np
 
 from ..errors import ArgumentError
 from ..images import SCALES, read_kernel, read_mask
-from ..operators import Blur, Downsample, Identity, LinearOperator, Mask
+from ..operators import Blur, Downsample, Identity, LinearOperator, Mask, ValidBlur
+from ..operators.boundaries import BOUNDARIES
 from .base import Size, Task, register_task
 from .options import option
 
 Shape = tuple[int, int, int]
+
+CROP = "crop"
+"""The boundary that asks for none: the image is larger than what was measured."""
+
+UNIFORM = 7
+"""Side of the uniform blur."""
 
 
 def _mask(path: str | Path, options: Mapping[str, Any]) -> np.ndarray:
@@ -42,12 +49,43 @@ class Deblur(Task):
     kernel_scale: str | None = option(
         None, "For a kernel whose sum is not 1: divide by it, or take it as it is.", choices=SCALES
     )
+    boundary: str | None = option(
+        None,
+        "What lies beyond the edge (circular; of measurements crop: an image larger than they are).",
+        choices=(*BOUNDARIES, CROP),
+    )
 
     def operator(self, dim_shape: Shape, *, n_images: int = 1, seed: int = 0) -> LinearOperator:
         """Return the blur."""
-        if self.kernel is not None:
-            return Blur(self.kernel, dim_shape)
-        return Blur.uniform(_side("kernel-size", self.kernel_size, 7, dim_shape), dim_shape)
+        kernel: Any = self.kernel
+        if kernel is None:
+            kernel = {"uniform": {"size": _side("kernel-size", self.kernel_size, UNIFORM, dim_shape)}}
+        if self.boundary == CROP:
+            return ValidBlur(kernel, dim_shape)
+        return Blur(kernel, dim_shape, self.boundary or "circular")
+
+    def image_size(self, size: Size) -> Size:
+        """Return `size`, for ``crop`` larger by the kernel's size less one."""
+        if self.boundary != CROP:
+            return size
+        side = self.kernel_size or UNIFORM
+        rows, columns = (side, side) if self.kernel is None else self.kernel.shape[-2:]
+        return size[0] + rows - 1, size[1] + columns - 1
+
+    def for_measurements(self, fits: Callable[[Task], bool]) -> Deblur:
+        """Return the task with the boundary of a camera, or, for a prior of one size, its mirror image."""
+        if self.boundary is not None:
+            return self
+        camera = replace(self, boundary=CROP)
+        return camera if fits(camera) else replace(self, boundary="reflect")
+
+    def notes(self) -> list[str]:
+        """Say what is assumed beyond the edges of measurements."""
+        if self.boundary != CROP:
+            return [f"boundary {self.boundary}"] if self.boundary else []
+        return [
+            "boundary crop: the image reaches beyond what was measured; what is restored there is cut off"
+        ]
 
     def check_measured(self) -> None:
         """Ask for the kernel."""
