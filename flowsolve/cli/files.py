@@ -6,10 +6,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from ..arrays import to_numpy
 from ..images import write_png
-from ..metrics import WINDOW, psnr, ssim
+from ..metrics import registry as metric_registry
 from ..report import Panel, restoration_figure, save_figure, worst
 from ..words import deviation, jsonable
 from .verdict import best_classical, verdict
@@ -65,6 +66,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "psnr_mean": jsonable(np.mean(quality["psnr"])) if quality else None,
         "psnr_std": jsonable(deviation(quality["psnr"])) if quality else None,
         "ssim_mean": jsonable(np.mean(quality["ssim"])) if quality else None,
+        "metrics": {name: jsonable(np.mean(values)) for name, values in quality.items()},
         "baseline": {name: jsonable(np.mean(m["psnr"])) if m else None for name, m in means.items()},
         "objective_mean": jsonable(np.mean(result.value)),
         "evaluations_mean": jsonable(np.mean(result.counts["evaluations"])),
@@ -84,6 +86,7 @@ def per_image(outcome: Outcome) -> list[dict[str, Any]]:
             "name": name,
             "psnr": jsonable(quality["psnr"][i]) if quality else None,
             "ssim": jsonable(quality["ssim"][i]) if quality else None,
+            **{name: jsonable(values[i]) for name, values in quality.items() if name not in ("psnr", "ssim")},
             "objective": jsonable(result.value[i]),
             "evaluations": int(result.counts["evaluations"][i]),
             "iterations": int(result.iterations[i]),
@@ -94,13 +97,14 @@ def per_image(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def metrics(outcome: Outcome, x: np.ndarray) -> dict[str, np.ndarray]:
-    """Return PSNR and SSIM of images against the truth; nothing where it is not known."""
+    """Return PSNR, SSIM and what else was asked of images and truth; nothing where that is not known."""
     truth = outcome.problem.x_true
     if truth is None:
         return {}
-    reference = to_numpy(outcome.problem.in_frame(truth))
-    large = min(x.shape[-2:]) >= WINDOW
-    return {"psnr": psnr(x, reference), "ssim": ssim(x, reference) if large else np.full(len(x), np.nan)}
+    names = dict.fromkeys(("psnr", "ssim", *outcome.request.metrics))
+    reference = outcome.problem.in_frame(truth).cpu()
+    images = torch.as_tensor(np.ascontiguousarray(x)).to(reference)
+    return {name: metric_registry.get(name)(images, reference) for name in names}
 
 
 def draw(outcome: Outcome) -> Any:

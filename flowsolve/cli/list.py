@@ -13,7 +13,9 @@ from .options import Prior
 def list_names(
     kind: Annotated[
         str,
-        typer.Argument(help="methods, solvers, operators, priors, initialisers, tasks, noise or presets."),
+        typer.Argument(
+            help="methods, solvers, operators, priors, initialisers, tasks, noise, metrics or presets."
+        ),
     ],
     name: Annotated[
         str | None,
@@ -105,6 +107,20 @@ def _noise() -> dict[str, str]:
     return _summaries(registry)
 
 
+def _metrics() -> dict[str, str]:
+    from ..metrics import registry
+
+    found = {name: registry.get(name) for name in registry}
+    return {
+        name: f"{_first_line(m.function)} [{m.unit or 'no unit'}; {m.better} is better]"
+        for name, m in found.items()
+    }
+
+
+def _first_line(item: Any) -> str:
+    return (getattr(item, "__doc__", None) or "").strip().split("\n")[0]
+
+
 def _options_of_task(name: str) -> dict[str, str]:
     from ..tasks import registry
 
@@ -146,6 +162,7 @@ KINDS = {
     "initialisers": _initialisers,
     "tasks": _tasks,
     "noise": _noise,
+    "metrics": _metrics,
     "presets": _presets,
 }
 

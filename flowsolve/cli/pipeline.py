@@ -9,6 +9,7 @@ comparison and nothing else.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from ..errors import FlowsolveError, RecordError
 from ..flows import load_prior
 from ..images import ImageSet
 from ..methods import MethodRun
+from ..metrics import Measures
 from ..objectives import Objective
 from ..problem import InverseProblem
 from ..recording.baselines import write_baselines
@@ -101,13 +103,17 @@ def run(request: Request, images: ImageSet | None = None) -> Outcome:
     folder.check_images(names)
     if request.explicit:
         job = make_job(request, task, problem, prior)
-        going = Run(job.objective, job.solver, job.start, limits=job.limits, seed=request.seed)
+        measures = Measures(request.metrics, request.metric_every)
+        going = Run(
+            job.objective, job.solver, job.start, limits=job.limits, seed=request.seed, measures=measures
+        )
         folder.prepare()
         going.record_to(folder.record, force=request.force)
         outcome = _of_job(request, job, names, _complete(going, request, job.limits, folder), folder)
     else:
         method = AUTO if request.method is None else request.method
-        limits = {"max_iter": request.max_iter, "max_seconds": request.max_seconds}
+        limits: dict[str, Any] = {"max_iter": request.max_iter, "max_seconds": request.max_seconds}
+        limits |= {"metrics": request.metrics, "metric_every": request.metric_every}
         planned = make_method_run(problem, prior, method, seed=request.seed, **limits)
         folder.prepare()
         planned.record_to(folder.record, force=request.force)

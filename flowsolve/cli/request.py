@@ -13,6 +13,7 @@ import torch
 from .. import initialise, methods, solvers, tasks
 from ..alpha import ALPHA, read_alpha
 from ..errors import ArgumentError
+from ..metrics import Measures
 from ..noise import parse_noise
 from ..objectives import FORMULATIONS
 from ..problem import AUTO, check_sigma
@@ -62,6 +63,8 @@ class Request:
     task_option: Mapping[str, Any] = field(default_factory=dict)
     measured: bool = False
     baselines: bool = True
+    metrics: tuple[str, ...] = ("psnr",)
+    metric_every: int = 1
     device: str = "cpu"
     dtype: str = "float32"
     seed: int = 0
@@ -109,6 +112,7 @@ def check_request(request: Request) -> tasks.Task:
     if request.max_seconds is not None and not request.max_seconds > 0:
         raise ArgumentError("max-seconds", request.max_seconds, "a number > 0")
     _check_noise(request)
+    Measures(request.metrics, request.metric_every)
     if request.measured:
         if request.sigma is None and request.noise is None:
             accepted = "the standard deviation of the noise in the measurements, or auto to estimate it"

@@ -18,6 +18,8 @@ from .options import (
     MaxEvaluations,
     MaxIter,
     MaxSeconds,
+    MetricEvery,
+    MetricNames,
     Phi,
     Prior,
     Seed,
@@ -99,6 +101,8 @@ def solve(
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Compare with classical restorations.")
     ] = True,
+    metric: MetricNames = None,
+    metric_every: MetricEvery = 1,
     device: Device = "cpu",
     dtype: DataType = "float32",
     seed: Seed = 0,
@@ -152,6 +156,8 @@ def solve(
         ),
         measured=measured,
         baselines=baselines,
+        metrics=with_psnr(metric),
+        metric_every=metric_every,
         device=device,
         dtype=dtype,
         seed=seed,
@@ -159,6 +165,11 @@ def solve(
         force=force,
     )
     print_outcome(run(request), as_json=json)
+
+
+def with_psnr(names: list[str] | None) -> tuple[str, ...]:
+    """Return the metrics of a run: PSNR, which tables are sorted by, and what was asked for."""
+    return tuple(dict.fromkeys(("psnr", *(names or ()))))
 
 
 def parse_sigma(text: str | None) -> float | str | None:

@@ -66,6 +66,21 @@ class TaskConfig(_Part):
     options: dict[Text, Any] = {}
 
 
+class MetricColumn(_Part):
+    """A column of the trace that tells how good images are."""
+
+    name: Text
+    unit: Text = ""
+    better: Literal["higher", "lower"] = "higher"
+
+
+class MetricsConfig(_Part):
+    """Which metrics were asked, and how often."""
+
+    every: int = Field(default=1, ge=1)
+    columns: list[MetricColumn] = Field(max_length=100)
+
+
 class PriorConfig(_Part):
     """Which prior the run used: its name is for people, the hash says which it was."""
 
@@ -160,6 +175,7 @@ class RunConfig(_Part):
     solver: SolverConfig
     initialiser: InitialiserConfig
     limits: LimitsConfig
+    metrics: MetricsConfig | None = None
     stopping: dict[str, Any]
     dtype: Literal["float32", "float64"]
     device: str = Field(pattern="^[a-z]{1,16}(:[0-9]{1,3})?$")

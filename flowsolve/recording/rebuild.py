@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 import torch
 
 from .. import fidelities, noise, tasks
-from ..errors import FlowsolveError, RecordError, UnsupportedError
+from ..errors import ArgumentError, FlowsolveError, RecordError, UnsupportedError
 from ..flows import FlowPrior
 from ..flows.zoo import find_prior
 from ..functionals import Box, Functional, TotalVariation
 from ..initialise import Start
+from ..metrics import Measures
 from ..objectives import BY_NAME, Objective
 from ..objectives.base import OF_NOISE
 from ..operators import LinearOperator, from_config
@@ -54,6 +55,8 @@ class Rebuilt:
         The usual limits.
     criterion : Criterion
         The whole stopping criterion.
+    measures : Measures
+        The metrics of the trace.
     """
 
     objective: Objective
@@ -62,6 +65,7 @@ class Rebuilt:
     seed: int
     limits: dict[str, Any]
     criterion: Criterion
+    measures: Measures
 
 
 def rebuild(record: RunRecord, prior: FlowPrior | None = None) -> Rebuilt:
@@ -97,7 +101,25 @@ def rebuild(record: RunRecord, prior: FlowPrior | None = None) -> Rebuilt:
         start["seed"],
         config["limits"],
         build("stopping", lambda: criterion_from_config(config["stopping"])),
+        measures_of(config),
     )
+
+
+def measures_of(config: dict[str, Any]) -> Measures:
+    """Return the metrics of a configuration.
+
+    Raises
+    ------
+    RecordError
+        If one is not registered here.
+    """
+    try:
+        return Measures.from_config(config.get("metrics"))
+    except ArgumentError as error:
+        raise RecordError(
+            f"record: the metric {error.given} of its trace is not registered here; import what registers "
+            "it, with flowsolve.metrics.register_metric or an entry point of the group flowsolve.metrics"
+        ) from error
 
 
 def build(what: str, make: Callable[[], T]) -> T:

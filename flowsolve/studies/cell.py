@@ -204,6 +204,9 @@ def _bring_to_its_end(
         snapshot_every=compute["snapshot_every"],
         checkpoint_seconds=compute["checkpoint_seconds"],
         flush_seconds=compute["flush_seconds"],
+        # Plans that were made before there were others have none.
+        metrics=compute.get("metrics", ["psnr"]),
+        metric_every=compute.get("metric_every", 1),
     )
     run.complete(callback)
 

@@ -26,6 +26,7 @@ from ..errors import ArgumentError, FlowsolveError
 from ..flows.raw import PREFIX as RAW
 from ..flows.zoo import PRIORS
 from ..methods import registry as method_registry
+from ..metrics import registry as metric_registry
 from ..objectives import FORMULATIONS, Analysis
 from ..registry import Registry
 from ..solvers.base import make_solver
@@ -100,6 +101,10 @@ def _prior(name: str) -> str:
 
 def _method(name: str) -> str:
     return _known(name, method_registry, "method")
+
+
+def _metric(name: str) -> str:
+    return _known(name, metric_registry, "metrics")
 
 
 def _lam(value: Any) -> float | str:
@@ -203,6 +208,8 @@ class Compute(Table):
         Number format, device, and threads of one run.
     checkpoint_seconds, flush_seconds, snapshot_every : float, float, int
         As for `flowsolve.solve`.
+    metrics, metric_every : list of str, int
+        Likewise.
     """
 
     dtype: Annotated[str, _choice("float32", "float64")] = "float32"
@@ -211,6 +218,8 @@ class Compute(Table):
     checkpoint_seconds: float = Field(default=10.0, ge=0, allow_inf_nan=False)
     flush_seconds: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     snapshot_every: int | None = Field(default=None, ge=1)
+    metrics: list[Annotated[str, AfterValidator(_metric)]] = ["psnr"]
+    metric_every: int = Field(default=1, ge=1)
 
 
 class TaskTable(BaseModel):

@@ -1,6 +1,6 @@
 import pytest
 
-from flowsolve import initialise, noise, operators, solvers, tasks
+from flowsolve import initialise, metrics, noise, operators, solvers, tasks
 from flowsolve.cli import main
 
 KINDS = {
@@ -9,6 +9,7 @@ KINDS = {
     "initialisers": initialise.registry,
     "tasks": tasks.registry,
     "noise": noise.registry,
+    "metrics": metrics.registry,
     "priors": ["faces64"],
 }
 

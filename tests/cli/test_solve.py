@@ -28,6 +28,7 @@ KEYS = [
     "psnr_mean",
     "psnr_std",
     "ssim_mean",
+    "metrics",
     "baseline",
     "objective_mean",
     "evaluations_mean",
