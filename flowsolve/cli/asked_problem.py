@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from ..arrays import from_host
 from ..errors import ArgumentError
 from ..flows import FlowPrior
 from ..images import ImageSet, read_images
+from ..measurements import read_measurements
 from ..noise import parse_noise
 from ..operators import LinearOperator
 from ..problem import AUTO, InverseProblem, check_sigma, degrade
@@ -43,6 +45,8 @@ def make_problem(
     config = prior.config
     if config.channels != 3:
         raise ArgumentError("prior", f"{prior.name}, of {config.channels} channels", "a prior of RGB images")
+    if request.measured and isinstance(task, tasks.OperatorTask):
+        return _measured_by(task, request, prior)
     if images is None:
         size = None if request.measured else config.size
         images = read_images(request.images, limit=request.limit, size=size, clean=not request.measured)
@@ -68,6 +72,26 @@ def make_problem(
         x = x * from_host(np.asarray(operator.support, dtype=np.float64), x)
     said = {"sigma": sigma} if noise is None else {"noise": noise}
     return InverseProblem(operator, x, task=task, **said), images.names
+
+
+def _measured_by(
+    task: tasks.OperatorTask, request: Request, prior: FlowPrior
+) -> tuple[InverseProblem, list[str]]:
+    """Return the problem of what an operator measured, and the names of the measurements."""
+    size = prior.config.size
+    shape = task.dim_shape or (None if size is None else (3, *size))
+    if shape is None:
+        height, width = read_images(request.images, limit=1, clean=False).x.shape[-2:]
+        shape = (3, height, width)
+    operator = task.operator(shape, seed=request.seed)
+    found = read_measurements(request.images, operator.codim_shape, limit=request.limit)
+    y = torch.as_tensor(found.x).to(device=prior.device, dtype=prior.dtype)
+    if operator.support is not None:
+        y = y * from_host(np.asarray(operator.support, dtype=np.float64), y)
+    said: dict[str, Any] = {"sigma": request.sigma}
+    if request.noise is not None:
+        said = {"noise": parse_noise(request.noise)}
+    return InverseProblem(operator, y, task=task, **said), found.names
 
 
 def _limited(task: tasks.Task, n: int) -> tasks.Task:

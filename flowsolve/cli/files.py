@@ -117,7 +117,7 @@ def draw(outcome: Outcome) -> Any:
         truth = to_numpy(problem.in_frame(problem.x_true))
         panels.append(Panel("truth", truth))
         error = np.abs(np.clip(restored, 0, 1) - truth).mean(axis=1)
-    panels.append(_degraded(outcome))
+    panels += _degraded(outcome)
     if outcome.baselines:
         best = best_classical(outcome) if problem.x_true is not None else None
         name, scores = (next(iter(outcome.baselines)), None) if best is None else best
@@ -136,12 +136,14 @@ def draw(outcome: Outcome) -> Any:
     )
 
 
-def _degraded(outcome: Outcome) -> Panel:
-    """Return the measurements as a column; missing pixels are a pale blue that faces have nowhere."""
+def _degraded(outcome: Outcome) -> list[Panel]:
+    """Return the measurements as a column, where they are images; missing pixels are a pale blue."""
     problem = outcome.problem
     y = to_numpy(problem.y)
+    if y.ndim != 4 or y.shape[1] not in (1, 3):
+        return []
     support = problem.operator.support
     hidden = np.array([0.62, 0.80, 0.95])[: y.shape[1], None, None]
     shown = y if support is None else np.where(np.asarray(support) > 0, y, hidden)
     comparable = problem.x_true is not None and support is None and y.shape == outcome.restored.shape
-    return Panel("degraded", shown, metrics(outcome, y)["psnr"] if comparable else None)
+    return [Panel("degraded", shown, metrics(outcome, y)["psnr"] if comparable else None)]

@@ -60,6 +60,7 @@ class Request:
     preset: str | None = None
     restarts: int = 1
     continuation: str | None = None
+    operator: tuple[str, Mapping[str, Any]] | None = None
     task_option: Mapping[str, Any] = field(default_factory=dict)
     measured: bool = False
     baselines: bool = True
@@ -124,6 +125,11 @@ def check_request(request: Request) -> tasks.Task:
 def _task(request: Request) -> tasks.Task:
     """Return the task with its options; the files of those are read."""
     options = dict(request.task_option)
+    if request.operator is not None:
+        for given, name in ((request.preset, "preset"), (next(iter(options), None), "task-option")):
+            if given is not None:
+                raise ArgumentError(name, f"{given} beside --operator", "none: it is for tasks")
+        return tasks.operator_task(*request.operator)
     if options.get("mask") == ALPHA:
         tasks.check_options(request.task, options)
         options["mask"] = read_alpha(request.images, request.limit)

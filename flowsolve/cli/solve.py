@@ -37,8 +37,10 @@ from .task_options import (
     MaskFile,
     Missing,
     Noise,
-    Task,
+    Operator,
+    OperatorOptions,
     TaskOptions,
+    TaskOrNone,
     task_options,
 )
 
@@ -50,7 +52,9 @@ def solve(
             metavar="IMAGE...", help="PNG, JPEG, WebP, TIFF, BMP or .npy files, folders or zips of them."
         ),
     ],
-    task: Task,
+    task: TaskOrNone = None,
+    operator: Operator = None,
+    operator_option: OperatorOptions = None,
     sigma: Annotated[
         str | None,
         typer.Option(
@@ -118,13 +122,15 @@ def solve(
     Clean images are degraded first, so that the result can be compared with the truth and with
     classical restorations; with --measured they are restored as they are.
     """
+    from .key_values import parse_options
     from .pipeline import run
     from .request import Request
     from .tables import print_outcome
 
     request = Request(
         images=tuple(images),
-        task=task,
+        task=one_of(task, operator, operator_option),
+        operator=None if operator is None else (operator, parse_options(operator_option or ())),
         sigma=parse_sigma(sigma),
         noise=noise,
         out=out,
@@ -165,6 +171,22 @@ def solve(
         force=force,
     )
     print_outcome(run(request), as_json=json)
+
+
+def one_of(task: str | None, operator: str | None, options: list[str] | None) -> str:
+    """Return the name of the task, or that of the operator without a file's suffix.
+
+    Raises
+    ------
+    ArgumentError
+        If not exactly one of the two is given, or options of no operator are.
+    """
+    if (task is None) == (operator is None):
+        given = "neither --task nor --operator" if task is None else f"{task} beside --operator"
+        raise ArgumentError("task", given, "one of the two; `flowsolve list tasks` has the names of tasks")
+    if operator is None and options:
+        raise ArgumentError("operator-option", options[0], "none without --operator")
+    return task or Path(str(operator)).stem
 
 
 def with_psnr(names: list[str] | None) -> tuple[str, ...]:

@@ -19,6 +19,22 @@ Task = Annotated[
         help="deblur, super-resolution, inpaint-random, inpaint-box, denoise, ... (see `list tasks`)."
     ),
 ]
+TaskOrNone = Annotated[str | None, typer.Option("--task", help="Task (see `list tasks`), or --operator.")]
+Operator = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Instead of a task any operator (see `list operators`), or a .json or .toml file of its config.",
+    ),
+]
+OperatorOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--operator-option",
+        metavar="KEY=VALUE",
+        help="Option of the operator (see `list operators NAME`), such as angles=60; arrays as .npy files.",
+    ),
+]
 TaskOptions = Annotated[
     list[str] | None,
     typer.Option(

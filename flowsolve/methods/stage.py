@@ -110,9 +110,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self._check_kinds()
-        if self.formulation not in BY_NAME:
-            raise ArgumentError("formulation", repr(self.formulation), " or ".join(BY_NAME))
-        kind = BY_NAME[self.formulation]
+        kind = BY_NAME.get(self.formulation, "formulation")
         if self.phi is not None and self.phi not in kind.phis:
             accepted = f"{' or '.join(map(repr, kind.phis))} for the {kind.name} objective"
             raise ArgumentError("phi", repr(self.phi), accepted)
@@ -236,7 +234,7 @@ class Stage:
             Loads the prior of a name or path.
         """
         put_back = {"put_back": True} if self.put_back else {}
-        return BY_NAME[self.formulation](
+        return BY_NAME.get(self.formulation)(
             problem,
             self.own_prior(prior, load),
             phi=self.phi,
@@ -285,9 +283,9 @@ class Stage:
 
     def in_words(self) -> str:
         """Return one line that says what the stage does."""
-        over = "latents" if issubclass(BY_NAME[self.formulation], Synthesis) else "images"
+        over = "latents" if issubclass(BY_NAME.get(self.formulation), Synthesis) else "images"
         name = "" if self.formulation in ("analysis", "synthesis") else f", loss {self.formulation}"
-        phi = BY_NAME[self.formulation].default_phi if self.phi is None else self.phi
+        phi = BY_NAME.get(self.formulation).default_phi if self.phi is None else self.phi
         weight = "at the MAP weight" if over == "latents" else "at the MAP weight (σ = 0: subject to Ax = y)"
         if self.lam is not None:
             weight = f"with λ = {self.lam:g}"

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import torch
 
+from .. import functionals
 from ..errors import ArgumentError, UnsupportedError
 from ..fidelities import Fidelity, HeldOutLeastSquares, LeastSquares
 from ..flows import FlowPrior
@@ -23,6 +24,7 @@ from ..flows.energies import latent_energy, latent_energy_grad
 from ..flows.prior import PHIS
 from ..functionals import Functional
 from ..problem import InverseProblem
+from ..registry import Registry
 from ..tally import Tally
 from .batch import inner as inner
 from .batch import per_image as per_image
@@ -355,6 +357,37 @@ class Objective(ABC):
         merged = copy.copy(evaluation)
         merged.value = evaluation.value + self.extra.value(u)
         return merged
+
+
+registry: Registry[type[Objective]] = Registry("objective", "flowsolve.objectives")
+
+
+def register_objective(name: str) -> Callable[[type[Objective]], type[Objective]]:
+    """Return a class decorator that registers an objective under `name`, by which records know it."""
+
+    def store(kind: type[Objective]) -> type[Objective]:
+        registry.register(name)(kind)
+        kind.name = name
+        return kind
+
+    return store
+
+
+def require_describable(objective: Objective) -> None:
+    """Refuse an objective that could not be made again from a record of it.
+
+    Raises
+    ------
+    UnsupportedError
+        If its class, or that of its extra term, is not registered.
+    """
+    if objective.name not in registry or registry.get(objective.name) is not type(objective):
+        raise UnsupportedError(
+            f"objective: {type(objective).__name__} cannot be described, as a record does: it is not "
+            'registered; put @flowsolve.objectives.register_objective("NAME") before the class'
+        )
+    if objective.extra is not None:
+        functionals.describe(objective.extra)
 
 
 def require_closed_form(problem: InverseProblem, purpose: str) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..objectives.base import Objective
+from ..objectives.base import Objective, require_describable
 from ..solvers.base import Solver, describe
-from ..stopping import Criterion
+from ..stopping import Criterion, describe_criterion
 
 if TYPE_CHECKING:
     from ..initialise import Start
@@ -41,6 +41,7 @@ def describe_run(
     criterion : Criterion
         The stopping criterion they make, with any further one.
     """
+    require_describable(objective)
     prior, problem = objective.prior, objective.problem
     return {
         "operator": problem.operator.config(),
@@ -60,7 +61,7 @@ def describe_run(
         "solver": {**describe(solver), "resumes_exactly": solver.resumes_exactly()},
         "initialiser": {"name": start.name, "seed": seed},
         "limits": limits,
-        "stopping": criterion.config(),
+        "stopping": describe_criterion(criterion),
         "dtype": _dtype_name(prior.dtype),
         "device": str(prior.device),
         "threads": torch.get_num_threads(),

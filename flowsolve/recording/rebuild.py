@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 import torch
 
-from .. import fidelities, noise, tasks
+from .. import fidelities, functionals, noise, tasks
 from ..errors import ArgumentError, FlowsolveError, RecordError, UnsupportedError
 from ..flows import FlowPrior
 from ..flows.zoo import find_prior
-from ..functionals import Box, Functional, TotalVariation
+from ..functionals import Functional
 from ..initialise import Start
 from ..metrics import Measures
 from ..objectives import BY_NAME, Objective
@@ -26,8 +26,6 @@ from .config import current_versions
 from .reader import RunRecord
 
 T = TypeVar("T")
-
-FUNCTIONALS: dict[str, type[Functional]] = {"box": Box, "tv": TotalVariation}
 
 
 #: Numbers in an operator's description that are no size.
@@ -185,7 +183,7 @@ def _check_sizes(described: Any, most: float, key: str = "operator") -> None:
 def _objective(described: dict[str, Any], problem: InverseProblem, prior: FlowPrior) -> Objective:
     if described["formulation"] not in BY_NAME:
         raise RecordError(f"record: there is no formulation {described['formulation']!r}")
-    return BY_NAME[described["formulation"]](
+    return BY_NAME.get(described["formulation"])(
         problem,
         prior,
         phi=described["phi"],
@@ -285,8 +283,8 @@ def _as_in_the_run(wanted: dict[str, Any], prior: FlowPrior, dtype: torch.dtype)
 def _functional(described: dict[str, Any] | None) -> Functional | None:
     if described is None:
         return None
-    options = dict(described)
-    name = options.pop("name")
-    if name not in FUNCTIONALS:
-        raise UnsupportedError(f"extra: a {name!r} term cannot be built again from a record")
-    return FUNCTIONALS[name](**options)
+    if described["name"] not in functionals.registry:
+        raise UnsupportedError(
+            f"extra: a {described['name']!r} term cannot be built again from a record: not registered here"
+        )
+    return functionals.from_config(described)
