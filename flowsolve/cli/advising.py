@@ -27,6 +27,7 @@ from .asked_problem import make_problem
 from .line import Line
 from .output import OutputFolder
 from .request import DTYPES, Request, check_request
+from .task_options import as_words
 
 if TYPE_CHECKING:
     from ..studies.precedents import Precedent
@@ -120,13 +121,14 @@ def recall(request: Request, folders: Sequence[Path]) -> Precedent:
     from ..studies.precedents import advise_from
 
     task = check_request(request)
-    asked = {name: getattr(request, name) for name in ("factor", "kernel_size", "missing", "box")}
+    known = task.options()
+    asked = {name: getattr(task, name) for name in request.task_option if known[name].read is None}
     return advise_from(
         read_index(folders),
         request.task,
         sigma=task.sigma if request.sigma is None else request.sigma,
         prior=request.prior,
-        operator={name: value for name, value in asked.items() if value is not None},
+        operator=asked,
     )
 
 
@@ -146,7 +148,9 @@ def command(request: Request, chosen: Candidate | MethodCandidate, max_iter: int
     # Told even where it is the usual: the choice should not hang on defaults.
     told = {"task", "out", *chosen.options()}
     for name, value in vars(full).items():
-        if name == "images" or (value == usual[name] and name not in told):
+        if name == "task_option":
+            words += as_words(value)
+        if name in ("images", "task_option") or (value == usual[name] and name not in told):
             continue
         option = "--" + name.replace("_", "-")
         for part in value if isinstance(value, tuple) else (value,):

@@ -6,10 +6,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from ..arrays import to_numpy
 from ..images import write_png
-from ..metrics import WINDOW, psnr, ssim
+from ..metrics import registry as metric_registry
 from ..report import Panel, restoration_figure, save_figure, worst
 from ..words import deviation, jsonable
 from .verdict import best_classical, verdict
@@ -52,6 +53,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
     return {
         "task": request.task,
         "sigma": outcome.problem.sigma,
+        "noise": outcome.problem.noise.config()["name"],
         "sigma_estimated": outcome.problem.sigma_estimated,
         "method": None if result.method is None else result.method.as_json(),
         "formulation": objective.name,
@@ -64,6 +66,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "psnr_mean": jsonable(np.mean(quality["psnr"])) if quality else None,
         "psnr_std": jsonable(deviation(quality["psnr"])) if quality else None,
         "ssim_mean": jsonable(np.mean(quality["ssim"])) if quality else None,
+        "metrics": {name: jsonable(np.mean(values)) for name, values in quality.items()},
         "baseline": {name: jsonable(np.mean(m["psnr"])) if m else None for name, m in means.items()},
         "objective_mean": jsonable(np.mean(result.value)),
         "evaluations_mean": jsonable(np.mean(result.counts["evaluations"])),
@@ -83,6 +86,7 @@ def per_image(outcome: Outcome) -> list[dict[str, Any]]:
             "name": name,
             "psnr": jsonable(quality["psnr"][i]) if quality else None,
             "ssim": jsonable(quality["ssim"][i]) if quality else None,
+            **{name: jsonable(values[i]) for name, values in quality.items() if name not in ("psnr", "ssim")},
             "objective": jsonable(result.value[i]),
             "evaluations": int(result.counts["evaluations"][i]),
             "iterations": int(result.iterations[i]),
@@ -93,13 +97,14 @@ def per_image(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def metrics(outcome: Outcome, x: np.ndarray) -> dict[str, np.ndarray]:
-    """Return PSNR and SSIM of images against the truth; nothing where it is not known."""
+    """Return PSNR, SSIM and what else was asked of images and truth; nothing where that is not known."""
     truth = outcome.problem.x_true
     if truth is None:
         return {}
-    reference = to_numpy(truth)
-    large = min(x.shape[-2:]) >= WINDOW
-    return {"psnr": psnr(x, reference), "ssim": ssim(x, reference) if large else np.full(len(x), np.nan)}
+    names = dict.fromkeys(("psnr", "ssim", *outcome.request.metrics))
+    reference = outcome.problem.in_frame(truth).cpu()
+    images = torch.as_tensor(np.ascontiguousarray(x)).to(reference)
+    return {name: metric_registry.get(name)(images, reference) for name in names}
 
 
 def draw(outcome: Outcome) -> Any:
@@ -109,10 +114,10 @@ def draw(outcome: Outcome) -> Any:
     decibels = quality.get("psnr")
     panels, error, baseline = [], None, None
     if problem.x_true is not None:
-        truth = to_numpy(problem.x_true)
+        truth = to_numpy(problem.in_frame(problem.x_true))
         panels.append(Panel("truth", truth))
         error = np.abs(np.clip(restored, 0, 1) - truth).mean(axis=1)
-    panels.append(_degraded(outcome))
+    panels += _degraded(outcome)
     if outcome.baselines:
         best = best_classical(outcome) if problem.x_true is not None else None
         name, scores = (next(iter(outcome.baselines)), None) if best is None else best
@@ -131,12 +136,14 @@ def draw(outcome: Outcome) -> Any:
     )
 
 
-def _degraded(outcome: Outcome) -> Panel:
-    """Return the measurements as a column; missing pixels are a pale blue that faces have nowhere."""
+def _degraded(outcome: Outcome) -> list[Panel]:
+    """Return the measurements as a column, where they are images; missing pixels are a pale blue."""
     problem = outcome.problem
     y = to_numpy(problem.y)
+    if y.ndim != 4 or y.shape[1] not in (1, 3):
+        return []
     support = problem.operator.support
     hidden = np.array([0.62, 0.80, 0.95])[: y.shape[1], None, None]
     shown = y if support is None else np.where(np.asarray(support) > 0, y, hidden)
-    comparable = problem.x_true is not None and support is None and y.shape == problem.x_true.shape
-    return Panel("degraded", shown, metrics(outcome, y)["psnr"] if comparable else None)
+    comparable = problem.x_true is not None and support is None and y.shape == outcome.restored.shape
+    return [Panel("degraded", shown, metrics(outcome, y)["psnr"] if comparable else None)]

@@ -12,26 +12,36 @@ from .options import Prior
 
 def list_names(
     kind: Annotated[
-        str, typer.Argument(help="methods, solvers, operators, priors, initialisers, tasks or presets.")
+        str,
+        typer.Argument(
+            help="methods, solvers, operators, priors, initialisers, tasks, noise, metrics or presets."
+        ),
     ],
     name: Annotated[
-        str | None, typer.Argument(help="Of methods: one whose stages are to be said in words.")
+        str | None,
+        typer.Argument(
+            help="Of methods: one whose stages are said in words; of tasks, noise and operators: one whose "
+            "options are listed."
+        ),
     ] = None,
     task: Annotated[str, typer.Option(help="What the stages are said for.")] = "deblur",
     sigma: Annotated[float, typer.Option(help="Likewise: the noise.")] = 0.01,
     prior: Prior = "faces64",
 ) -> None:
-    """List the methods, solvers, operators, priors, initialisers, tasks or presets there are."""
+    """List the names there are of a kind, or what belongs to one of them."""
     from .tables import print_names
 
     if kind not in KINDS:
         raise ArgumentError("kind", repr(kind), ", ".join(KINDS))
     if name is None:
         print_names(kind, KINDS[kind]())
-    elif kind != "methods":
-        raise ArgumentError("name", repr(name), f"none for {kind}; methods have stages to list")
-    else:
+    elif kind == "methods":
         _print_stages(name, task, sigma, prior)
+    elif kind in DETAILS:
+        print_names(f"options of {name}", DETAILS[kind](name))
+    else:
+        accepted = f"none for {kind}; {', '.join(DETAILS)} have options, and methods stages, to list"
+        raise ArgumentError("name", repr(name), accepted)
 
 
 def _print_stages(name: str, task: str, sigma: float, prior: str) -> None:
@@ -45,7 +55,7 @@ def _print_stages(name: str, task: str, sigma: float, prior: str) -> None:
     from ..terminal import console
 
     shape = (3, 64, 64)
-    operator = tasks.registry.get(task).operator(shape)
+    operator = tasks.make_task(task).operator(shape)
     y = operator.apply(torch.full((1, *shape), 0.5))
     problem = InverseProblem(operator, y, sigma=check_sigma(sigma))
     method, out = plan_method(name, problem, load_prior(prior)), console()
@@ -91,6 +101,49 @@ def _tasks() -> dict[str, str]:
     return _summaries(registry)
 
 
+def _noise() -> dict[str, str]:
+    from ..noise import registry
+
+    return _summaries(registry)
+
+
+def _metrics() -> dict[str, str]:
+    from ..metrics import registry
+
+    found = {name: registry.get(name) for name in registry}
+    return {
+        name: f"{_first_line(m.function)} [{m.unit or 'no unit'}; {m.better} is better]"
+        for name, m in found.items()
+    }
+
+
+def _first_line(item: Any) -> str:
+    return (getattr(item, "__doc__", None) or "").strip().split("\n")[0]
+
+
+def _options_of_task(name: str) -> dict[str, str]:
+    from ..tasks import registry
+
+    known = registry.get(name, "name").options()
+    return {option.name: f"{option.help} [{option.in_words()}]" for option in known.values()}
+
+
+def _parameters_of_noise(name: str) -> dict[str, str]:
+    from ..noise import parameters_of
+
+    found = parameters_of(name)
+    return {key: "must be given" if value is ... else f"{value:g}" for key, value in found.items()}
+
+
+def _options_of_operator(name: str) -> dict[str, str]:
+    import inspect
+
+    from ..operators import registry
+
+    parameters = inspect.signature(registry.get(name, "name")).parameters.values()
+    return {p.name: "must be given" if p.default is p.empty else str(p.default) for p in parameters}
+
+
 def _presets() -> dict[str, str]:
     from ..presets import registry
 
@@ -108,5 +161,13 @@ KINDS = {
     "priors": _priors,
     "initialisers": _initialisers,
     "tasks": _tasks,
+    "noise": _noise,
+    "metrics": _metrics,
     "presets": _presets,
+}
+
+DETAILS = {
+    "tasks": _options_of_task,
+    "noise": _parameters_of_noise,
+    "operators": _options_of_operator,
 }

@@ -9,6 +9,7 @@ comparison and nothing else.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from ..errors import FlowsolveError, RecordError
 from ..flows import load_prior
 from ..images import ImageSet
 from ..methods import MethodRun
+from ..metrics import Measures
 from ..objectives import Objective
 from ..problem import InverseProblem
 from ..recording.baselines import write_baselines
@@ -52,7 +54,7 @@ class Outcome:
     result : Result
         What was found.
     restored : numpy.ndarray, shape (N, C, H, W)
-        The restored images.
+        The restored images, as far as the measurements show them.
     folder : OutputFolder
         Where the files are.
     baselines : dict of str to numpy.ndarray
@@ -101,13 +103,17 @@ def run(request: Request, images: ImageSet | None = None) -> Outcome:
     folder.check_images(names)
     if request.explicit:
         job = make_job(request, task, problem, prior)
-        going = Run(job.objective, job.solver, job.start, limits=job.limits, seed=request.seed)
+        measures = Measures(request.metrics, request.metric_every)
+        going = Run(
+            job.objective, job.solver, job.start, limits=job.limits, seed=request.seed, measures=measures
+        )
         folder.prepare()
         going.record_to(folder.record, force=request.force)
         outcome = _of_job(request, job, names, _complete(going, request, job.limits, folder), folder)
     else:
         method = AUTO if request.method is None else request.method
-        limits = {"max_iter": request.max_iter, "max_seconds": request.max_seconds}
+        limits: dict[str, Any] = {"max_iter": request.max_iter, "max_seconds": request.max_seconds}
+        limits |= {"metrics": request.metrics, "metric_every": request.metric_every}
         planned = make_method_run(problem, prior, method, seed=request.seed, **limits)
         folder.prepare()
         planned.record_to(folder.record, force=request.force)
@@ -143,10 +149,15 @@ def _of_job(request: Request, job: Job, names: list[str], result: Result, folder
         start=job.start_name,
         names=names,
         result=result,
-        restored=to_numpy(result.x),
+        restored=to_numpy(job.problem.in_frame(result.x)),
         folder=folder,
-        notes=result.notes,
+        notes=(*_assumed(request, job.problem), *result.notes),
     )
+
+
+def _assumed(request: Request, problem: InverseProblem) -> list[str]:
+    """Return what the task assumes of measurements."""
+    return problem.task.notes() if request.measured and problem.task is not None else []
 
 
 def _of_method(
@@ -160,9 +171,9 @@ def _of_method(
         start=going.method.stages[0].init,
         names=names,
         result=result,
-        restored=to_numpy(result.x),
+        restored=to_numpy(going.problem.in_frame(result.x)),
         folder=folder,
-        notes=result.notes,
+        notes=(*_assumed(request, going.problem), *result.notes),
     )
 
 
@@ -183,4 +194,5 @@ def _compared(outcome: Outcome, task: Task) -> Outcome:
         write_baselines(outcome.folder.record, {name: np.tile(x, copies) for name, x in restored.items()})
     except (OSError, RecordError) as error:
         notes.append(f"the classical restorations are not in the record: {error}")
+    restored = {name: outcome.problem.in_frame(x) for name, x in restored.items()}
     return replace(outcome, baselines=restored, notes=(*outcome.notes, *notes))

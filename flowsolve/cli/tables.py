@@ -36,6 +36,7 @@ def print_names(kind: str, names: dict[str, str]) -> None:
 
 def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
     """Print the outcome of a run, as tables or as one JSON object."""
+    from ..metrics import registry
     from .files import metrics, summary
 
     if as_json:
@@ -49,13 +50,15 @@ def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
     if outcome.problem.x_true is not None:
         n = said["n_images"]
         table = Table(title=f"{said['task']}, sigma {said['sigma']:g}, {n} image{'s' if n > 1 else ''}")
-        for heading in ("", "PSNR (dB)", "± std", "SSIM"):
+        further = [registry.get(name) for name in said["metrics"] if name not in ("psnr", "ssim")]
+        for heading in ("", "PSNR (dB)", "± std", "SSIM", *(metric.heading for metric in further)):
             table.add_column(heading, justify="left" if not heading else "right")
         rows = {f"flow: {said['formulation']} {said['phi']}, {said['solver']}": outcome.restored}
         for place, (name, x) in enumerate((rows | outcome.baselines).items()):
             values = metrics(outcome, x)
             cells = [number(np.mean(values["psnr"])), number(deviation(values["psnr"]))]
             cells.append(number(np.mean(values["ssim"]), ".4f"))
+            cells += [number(np.mean(values[metric.name]), ".4g") for metric in further]
             table.add_row(name, *cells, style="bold" if place == 0 else None, end_section=place == 0)
         out.print(table)
     out.print(
@@ -230,6 +233,7 @@ def _has_value(record: RunRecord) -> bool:
 def _images_table(record: RunRecord) -> Table:
     from ..recording.classical import restored_psnr
     from ..recording.earlier import values_of_last_stage
+    from ..recording.schema import metric_columns
 
     trace, n = record.trace, record.config["n_images"]
     # Of a method the last stage: F of different stages are different functions.
@@ -252,6 +256,10 @@ def _images_table(record: RunRecord) -> Table:
         if restored is not None:
             # Neither the lowest F nor the last iteration, where a stage keeps another or a guard steps in.
             columns["kept"] = restored
+    for name in metric_columns(record.config):
+        if name != "psnr" and name in trace:
+            columns[f"{name}: start"] = trace[name][0]
+            columns[f"{name} at lowest"] = trace[name][best, np.arange(n)]
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("image", no_wrap=True)
     table.add_column("status", no_wrap=True)

@@ -157,6 +157,7 @@ def _run(record: RunRecord, prior: Prior | None) -> Run:
             limits=built.limits,
             criterion=built.criterion,
             seed=built.seed,
+            measures=built.measures,
         ),
     )
 

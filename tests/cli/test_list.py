@@ -1,6 +1,6 @@
 import pytest
 
-from flowsolve import initialise, operators, solvers, tasks
+from flowsolve import initialise, metrics, noise, operators, solvers, tasks
 from flowsolve.cli import main
 
 KINDS = {
@@ -8,6 +8,8 @@ KINDS = {
     "operators": operators.registry,
     "initialisers": initialise.registry,
     "tasks": tasks.registry,
+    "noise": noise.registry,
+    "metrics": metrics.registry,
     "priors": ["faces64"],
 }
 
@@ -18,6 +20,21 @@ def test_every_name_is_listed_with_a_line(kind, capsys):
     out = capsys.readouterr().out
     for name in KINDS[kind]:
         assert name in out
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "words"),
+    [
+        ("tasks", "deblur", ["kernel_size", "Side of the uniform blur (7)", "normalise | as-is"]),
+        ("noise", "salt_and_pepper", ["amount", "must be given", "0.5"]),
+        ("operators", "radon", ["angles", "dim_shape"]),
+    ],
+)
+def test_options_of_a_name(kind, name, words, capsys):
+    assert main(["list", kind, name]) == 0
+    out = capsys.readouterr().out
+    assert all(word in out for word in words), out
+    assert main(["list", kind, "nothing"]) == 2
 
 
 def test_unknown_kind(capsys):
