@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from .initialise import Start
+from .metrics import Measures, Metric
 from .objectives.base import Objective
 from .result import Result
 from .run import Callback, Run
@@ -35,6 +36,8 @@ def solve(
     flush_seconds: float = 1.0,
     seed: int = 0,
     callback: Callback | None = None,
+    metrics: Sequence[str | Metric] = ("psnr",),
+    metric_every: int = 1,
     **options: Any,
 ) -> Result:
     """Minimise an objective, every image of the batch on its own, and return what was found.
@@ -75,6 +78,11 @@ def solve(
         Called with a `Progress` after each iteration, off the clock; when it returns True the run stops
         there, and images still being optimised end as ``stopped``. It changes nothing else: the trace is that
         of the run without it.
+    metrics : sequence of str or Metric
+        What the trace has a column of where the truth is known: names of registered metrics
+        (`flowsolve.metrics`), or metrics.
+    metric_every : int
+        Ask them every so many iterations; rows between repeat the last values.
     **options
         Options of the solver.
 
@@ -105,6 +113,8 @@ def solve(
         checkpoint_seconds=checkpoint_seconds,
         flush_seconds=flush_seconds,
         seed=seed,
+        metrics=metrics,
+        metric_every=metric_every,
         **options,
     )
     return run.complete(callback)
@@ -127,6 +137,8 @@ def make_run(
     snapshot_every: int | None = None,
     checkpoint_seconds: float = 10.0,
     flush_seconds: float = 1.0,
+    metrics: Sequence[str | Metric] = ("psnr",),
+    metric_every: int = 1,
     **options: Any,
 ) -> Run:
     """Return the run that `solve` would do, not begun yet; parameters and errors are those of `solve`."""
@@ -142,7 +154,15 @@ def make_run(
     chosen = make_solver(solver, **options)
     if continuation is not None:
         chosen = Continuation(chosen, factors=continuation)
-    run = Run(objective, chosen, init, limits=limits, criterion=criterion, seed=seed)
+    run = Run(
+        objective,
+        chosen,
+        init,
+        limits=limits,
+        criterion=criterion,
+        seed=seed,
+        measures=Measures(metrics, metric_every),
+    )
     if record is not None:
         run.record_to(
             record,

@@ -286,13 +286,15 @@ def read_kernel(
     Parameters
     ----------
     path : path
-        An image, whose grey values are divided by their sum; or a ``.npy`` file of shape (h, w) or
-        (C, h, w). A kernel there that sums to 1 within 1 % is divided by its sum.
+        An image, whose grey values from 0 to 1 are divided by their sum unless `scale` says otherwise; or a
+        ``.npy`` file of shape (h, w) or (C, h, w). A kernel there that sums to 1 within 1 % is divided by its
+        sum. A kernel is the picture of a point: it is not flipped, and its centre is its pixel
+        (h // 2, w // 2).
     argument : str
         Name of the argument, for messages.
     scale : {"normalise", "as-is"}, optional
-        What to do with any other ``.npy`` kernel: divide each channel by its sum, or take it as it is,
-        with the gain that it has. What was done is said through the logger ``flowsolve``.
+        What to do with any other kernel: divide each channel by its sum, or take it as it is, with the gain
+        that it has. What was done is said through the logger ``flowsolve``.
 
     Returns
     -------
@@ -308,12 +310,11 @@ def read_kernel(
     array = _read_single(path, argument)
     if array is not None:
         return _scaled(array, path, argument, scale)
-    if scale == "as-is":
-        raise ArgumentError("kernel-scale", f"as-is for the image {path}", "normalise, or a .npy file")
     grey = _grey(path, argument)
     if not grey.any():
         raise ArgumentError(argument, f"{path}, which is black", "a kernel with an entry that is not 0")
-    return grey / grey.sum()
+    # Grey levels have no scale of their own: an image is a kernel up to a factor.
+    return _scaled(grey, path, argument, scale or "normalise")
 
 
 def _scaled(kernel: np.ndarray, path: str | os.PathLike[str], argument: str, scale: str | None) -> np.ndarray:

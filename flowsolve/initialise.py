@@ -80,7 +80,24 @@ class Initialiser(Protocol):
         """Return the start of `problem`."""
 
 
-registry: Registry[Initialiser] = Registry("initialiser", "flowsolve.initialisers")
+class _Initialisers(Registry[Initialiser]):
+    """Starts by name; a baseline that is no start by itself is one all the same."""
+
+    def get(self, name: str, argument: str | None = None) -> Initialiser:
+        """Return the start of a name, or that of the baseline of this name."""
+        if name not in self and name in baselines.registry:
+            return _of_baseline(name)
+        return super().get(name, argument)
+
+
+def _of_baseline(name: str) -> Initialiser:
+    def start(problem: InverseProblem, prior: Prior, *, seed: int) -> Start:
+        return Start(x=baselines.registry.get(name)(problem), name=name, seed=seed)
+
+    return start
+
+
+registry: _Initialisers = _Initialisers("initialiser", "flowsolve.initialisers")
 register_initialiser = registry.register
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from . import fidelities
 from .arrays import Array, check_float, copy, from_host, namespace, to_numpy
 from .errors import ArgumentError, UnsupportedError
 from .operators.checks import as_number
@@ -25,6 +26,12 @@ from .registry import Registry
 
 if TYPE_CHECKING:
     from .operators import LinearOperator
+
+LEAST_VARIANCE, TINY = 1e-3, 1e-12
+"""Share of the largest variance below which none is taken, so that no value weighs more than all others."""
+
+OUTLIERS_APART = 0.02
+"""Difference from A x beyond which a value counts as one that salt and pepper replaced."""
 
 NEGATIVE = 1e-5
 """Photon rates down to minus this fraction of the largest count as zero: an FFT leaves such values."""
@@ -36,7 +43,8 @@ class NoiseModel(ABC):
     Attributes
     ----------
     fidelity : str
-        Name of the data fidelity (:mod:`flowsolve.fidelities`) that suits the noise.
+        Name of the data fidelity (:mod:`flowsolve.fidelities`) that suits the noise: ``least_squares``,
+        ``weighted_least_squares`` (by the variance), or what `data_fidelity` returns.
     """
 
     fidelity: ClassVar[str] = "least_squares"
@@ -69,6 +77,30 @@ class NoiseModel(ABC):
         UnsupportedError
             If one number does not describe the noise.
         """
+
+    def data_fidelity(self, y: Array) -> fidelities.Fidelity:
+        """Return the data term that suits the noise; for least squares without the factor 1/σ².
+
+        Parameters
+        ----------
+        y : array, shape (N, ...)
+            Measurements, by which a variance that depends on them is estimated.
+        """
+        if self.fidelity == "weighted_least_squares":
+            variance = to_numpy(self.variance(y)).astype(np.float64)
+            weights = 1 / np.maximum(variance, LEAST_VARIANCE * variance.max(initial=TINY))
+            return fidelities.WeightedLeastSquares(weights, per_image=True)
+        return fidelities.registry.get(self.fidelity)()
+
+    def level(self, y: Array) -> float:
+        """Return one standard deviation that stands for the noise, for whatever goes by one number.
+
+        Parameters
+        ----------
+        y : array, shape (N, ...)
+            Measurements.
+        """
+        return math.sqrt(float(to_numpy(self.variance(y)).astype(np.float64).mean()))
 
     def corrupt(self, operator: LinearOperator, clean: Array, *, seed: int = 0) -> Array:
         """Return noisy measurements.
@@ -112,7 +144,10 @@ class NoiseModel(ABC):
         """Return name and parameters, JSON-able, as :func:`from_config` takes them."""
         name = next((key for key in registry if registry.get(key) is type(self)), None)
         if name is None or not dataclasses.is_dataclass(self):
-            raise UnsupportedError(f"{type(self).__name__} cannot be described: it is not registered")
+            raise UnsupportedError(
+                f"noise: {type(self).__name__} cannot be described, as a record does; make it a dataclass, "
+                'and put @flowsolve.noise.register_noise_model("name") before it'
+            )
         return {"name": name, **dataclasses.asdict(self)}
 
 
@@ -143,6 +178,10 @@ class Gaussian(NoiseModel):
     def _noise(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return rng.standard_normal(clean.shape)
 
+    def level(self, y: Array) -> float:
+        """Return sigma."""
+        return float(self.sigma)
+
     def variance(self, clean: Array) -> Array:
         """Return sigma² everywhere."""
         return namespace(clean).full_like(clean, self.sigma**2)
@@ -165,6 +204,10 @@ class Poisson(NoiseModel):
 
     def __post_init__(self) -> None:
         as_number(self.peak, "peak")
+
+    def data_fidelity(self, y: Array) -> fidelities.Fidelity:
+        """Return the Kullback-Leibler divergence, from below one photon on a parabola."""
+        return fidelities.KullbackLeibler(peak=self.peak, floor=1 / self.peak)
 
     def _noise(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return rng.poisson(self.peak * _rate(clean)) / self.peak - clean
@@ -235,6 +278,14 @@ class SaltAndPepper(NoiseModel):
             as_number(getattr(self, name), name, zero=True, most=1.0)
         _require_range(self.low, self.high)
 
+    def data_fidelity(self, y: Array) -> fidelities.Fidelity:
+        """Return Huber's function, which lets go of values that were replaced."""
+        return fidelities.Huber(OUTLIERS_APART, scale=1 / OUTLIERS_APART**2)
+
+    def level(self, y: Array) -> float:
+        """Return the root of what the differences' squares are on average, for clean values spread evenly."""
+        return math.sqrt(self.amount / 3) * (self.high - self.low)
+
     def _noise(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         hit, white = rng.random((2, *clean.shape))
         value = np.where(white < self.salt, self.high, self.low)
@@ -301,6 +352,35 @@ def from_config(config: Mapping[str, Any]) -> NoiseModel:
     except TypeError as error:
         names = ", ".join(f.name for f in dataclasses.fields(cls))  # type: ignore[arg-type]
         raise ArgumentError("noise", error, f"the parameters of {name}: {names}") from None
+
+
+def parse_noise(text: str) -> NoiseModel:
+    """Return the noise model of a text such as ``poisson_gaussian:peak=30,sigma=0.01``.
+
+    Raises
+    ------
+    ArgumentError
+        If the name or a parameter is unknown, or a value is no number.
+    """
+    name, _, rest = text.partition(":")
+    parameters: dict[str, Any] = {}
+    for part in filter(None, rest.split(",")):
+        key, separator, value = part.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            separator = ""
+        if not separator:
+            accepted = f"NAME:PARAMETER=NUMBER,..., such as poisson:peak=30; names: {', '.join(registry)}"
+            raise ArgumentError("noise", repr(text), accepted)
+        parameters[key.strip()] = int(number) if value.strip().isdigit() else number
+    return from_config({"name": name.strip(), **parameters})
+
+
+def parameters_of(name: str) -> dict[str, Any]:
+    """Return the parameters of a registered model with their defaults, ``...`` where there is none."""
+    fields = dataclasses.fields(registry.get(name, "noise"))  # type: ignore[arg-type]
+    return {f.name: ... if f.default is dataclasses.MISSING else f.default for f in fields}
 
 
 def _rate(clean: np.ndarray) -> np.ndarray:

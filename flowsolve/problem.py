@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from .numbers import as_real
 from .operators import LinearOperator
 from .operators.checks import channels_last
 
+if TYPE_CHECKING:
+    from .tasks import Task
+
 AUTO = "auto"
 """In place of a number: to be found from the measurements."""
 
@@ -33,34 +36,50 @@ class InverseProblem(Described):
         The degradation A.
     y : array, shape (N, *codim_shape) or codim_shape
         Measurements, NumPy, CuPy or torch, float32 or float64. A single measurement is taken as N = 1.
-    sigma : float or "auto"
-        Standard deviation of the Gaussian noise, in units of the image range [0, 1]; 0 for none. Of other
-        noise its typical level, which starts and baselines go by. ``"auto"`` estimates it from `y`
-        (`flowsolve.noise_level`).
+    sigma : float or "auto", optional
+        Standard deviation of the Gaussian noise, in units of the image range [0, 1]; 0 for none. ``"auto"``
+        estimates it from `y` (`flowsolve.noise_level`). With another `noise` its typical level, which starts
+        and baselines go by: what the model says unless given.
+    noise : NoiseModel, optional
+        Another model, such as `flowsolve.noise.Poisson`; objectives take the data term that suits it.
     x_true : array, shape (N, *dim_shape) or dim_shape, optional
         The clean images in [0, 1], for metrics only: no solver sees them.
+    task : Task, optional
+        The task (`flowsolve.tasks`) that the problem is one of, which has classical restorations of its own.
 
     Attributes
     ----------
+    noise : NoiseModel
+        The model; Gaussian of deviation `sigma` unless another was given.
     sigma_estimated : bool
         Whether `sigma` was estimated.
 
     Raises
     ------
     ArgumentError
-        If shapes do not match the operator, a value is not finite, or `sigma` is negative.
+        If shapes do not match the operator, a value is not finite, `sigma` is negative, or neither `sigma`
+        nor `noise` is given.
     UnsupportedError
         If `sigma` is ``"auto"`` and nothing about the operator tells noise from image.
     """
 
     @undisturbed
-    def __init__(self, operator: LinearOperator, y: Any, *, sigma: float | str, x_true: Any = None) -> None:
+    def __init__(
+        self,
+        operator: LinearOperator,
+        y: Any,
+        *,
+        sigma: float | str | None = None,
+        noise: NoiseModel | None = None,
+        x_true: Any = None,
+        task: Task | None = None,
+    ) -> None:
         if not isinstance(operator, LinearOperator):
             raise ArgumentError("operator", type(operator).__name__, "a flowsolve LinearOperator")
-        self.operator = operator
+        self.operator, self.task = operator, task
         self.sigma_estimated = isinstance(sigma, str) and sigma == AUTO
-        self.sigma = 0.0 if self.sigma_estimated else check_sigma(sigma)
         self.y = _as_batch("y", y, operator.codim_shape)
+        self.sigma = 0.0 if self.sigma_estimated else _level(sigma, noise, self.y, operator)
         check_measurements("y", self.y, operator, self.sigma)
         self.x_true = None if x_true is None else _as_batch("x_true", x_true, operator.dim_shape).to(self.y)
         if self.x_true is not None:
@@ -73,6 +92,7 @@ class InverseProblem(Described):
             from .noise_level import estimate_sigma
 
             self.sigma = estimate_sigma(operator, self.y)
+        self.noise = Gaussian(self.sigma) if noise is None else noise
 
     def __len__(self) -> int:
         return len(self.y)
@@ -96,6 +116,11 @@ class InverseProblem(Described):
             return torch.full((len(self),), math.prod(self.operator.codim_shape), device=self.y.device)
         shown = torch.as_tensor(np.asarray(support)).to(self.y.device).expand_as(self.y)
         return shown.flatten(1).sum(1)
+
+    def in_frame(self, x: Any) -> Any:
+        """Return what the measurements show of images (..., H, W): all, or what lies in the frame."""
+        frame = self.operator.frame
+        return x if frame is None else x[..., frame[0], frame[1]]
 
     @undisturbed
     def to(
@@ -169,6 +194,28 @@ def degrade(
     if not isinstance(noise, NoiseModel):
         raise ArgumentError("noise", type(noise).__name__, "a noise model, such as flowsolve.noise.Poisson")
     return noise.corrupt(operator, y, seed=seed)
+
+
+def _level(
+    sigma: float | str | None, noise: NoiseModel | None, y: torch.Tensor, operator: LinearOperator
+) -> float:
+    """Return the deviation that stands for the noise, having checked that what was given agrees."""
+    if noise is None:
+        if sigma is None:
+            raise ArgumentError("sigma, noise", "neither", "one of the two")
+        return check_sigma(sigma)
+    if not isinstance(noise, NoiseModel):
+        raise ArgumentError("noise", type(noise).__name__, "a noise model, such as flowsolve.noise.Poisson")
+    if sigma is None:
+        # What a mask hides has no noise.
+        support = operator.support
+        shown = (
+            None if support is None else torch.as_tensor(np.asarray(support), device=y.device).expand_as(y)
+        )
+        return check_sigma(noise.level(y if shown is None else y[shown][None]))
+    if isinstance(noise, Gaussian) and check_sigma(sigma) != noise.sigma:
+        raise ArgumentError("sigma", f"{sigma} beside {noise}", "none, or that of the noise")
+    return check_sigma(sigma)
 
 
 def check_sigma(sigma: Any) -> float:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .errors import ArgumentError
 from .flows import FlowPrior, load_prior
 from .methods import Method, MethodRun, classical_guard, plan_method
+from .metrics import Measures, Metric
 from .numbers import as_count, to_float
 from .priors.base import Prior, require_flow
 from .problem import InverseProblem
@@ -32,6 +34,8 @@ def restore(
     record: str | Path | None = None,
     force: bool = False,
     callback: Callback | None = None,
+    metrics: Sequence[str | Metric] = ("psnr",),
+    metric_every: int = 1,
     tile: int | str | None = None,
 ) -> Result:
     """Restore every image of a problem by a method.
@@ -57,6 +61,8 @@ def restore(
         Whether an existing `record` may be replaced.
     callback : callable, optional
         Called with a `Progress` after each iteration; when it returns True the method ends there.
+    metrics, metric_every
+        As for `flowsolve.solve`.
     tile : int or "auto", optional
         Restore large images by overlapping tiles of so many pixels' side, in memory that does not grow with
         them: for operators that act locally (identity, masks, blurs, downsampling) and priors of any size.
@@ -95,6 +101,8 @@ def restore(
         max_iter=max_iter,
         record=record,
         force=force,
+        metrics=metrics,
+        metric_every=metric_every,
     )
     return run.complete(callback)
 
@@ -130,13 +138,15 @@ def make_method_run(
     max_seconds: float | None = None,
     max_iter: int | None = None,
     record: str | Path | None = None,
+    metrics: Sequence[str | Metric] = ("psnr",),
+    metric_every: int = 1,
     **record_options: Any,
 ) -> MethodRun:
     """Return the run that `restore` would do, not begun yet; parameters and errors are those of `restore`.
 
     Parameters
     ----------
-    problem, prior, method, seed, max_seconds, max_iter, record
+    problem, prior, method, seed, max_seconds, max_iter, record, metrics, metric_every
         As for `restore`.
     **record_options
         Of `flowsolve.recording.RunWriter`: ``force``, ``snapshot_every``, ``checkpoint_seconds``,
@@ -163,6 +173,7 @@ def make_method_run(
         record=record,
         record_options=record_options,
         guard=classical_guard if planned.guarded else None,
+        measures=Measures(metrics, metric_every),
     )
 
 

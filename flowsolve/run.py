@@ -19,7 +19,7 @@ from . import interrupts
 from .ambient import undisturbed
 from .errors import ArgumentError, RecordError, UnsupportedError
 from .initialise import Start, as_start, make_start, usual_start
-from .metrics import decibels
+from .metrics import Measures
 from .numbers import as_count
 from .objectives.base import Objective, sum_squares
 from .objectives.evaluation import Evaluation
@@ -56,6 +56,8 @@ class Run:
         The usual limits, as arguments of `make_criterion`.
     criterion : Criterion, optional
         When to stop; what the limits make unless given.
+    measures : Measures, optional
+        Metrics that the trace has a column of, where the truth is known; PSNR unless given.
     """
 
     def __init__(
@@ -67,11 +69,13 @@ class Run:
         limits: dict[str, Any],
         criterion: Criterion | None = None,
         seed: int = 0,
+        measures: Measures | None = None,
     ) -> None:
         self.objective, self.solver, self.seed = objective, solver, as_count(seed, "seed")
         if not solver.does_without_values():
             objective.require_value(solver_name(solver))
         self.limits = checked_limits(**limits)
+        self.measures = Measures() if measures is None else measures
         self.criterion = make_criterion(**self.limits) if criterion is None else criterion
         # The objective that was given may be in use elsewhere: solvers get one that counts for this run.
         self._counted = self.current = objective.with_own_tally()
@@ -96,7 +100,10 @@ class Run:
 
     def describe(self) -> dict[str, Any]:
         """Return the configuration that the run can be repeated from, of JSON types."""
-        return describe_run(self.objective, self.solver, self.start, self.seed, self.limits, self.criterion)
+        described = describe_run(
+            self.objective, self.solver, self.start, self.seed, self.limits, self.criterion
+        )
+        return described | {"metrics": self.measures.config()}
 
     def record_to(self, path: str | Path, *, earlier: EarlierStages | None = None, **options: Any) -> None:
         """Write the run to an HDF5 file at `path`; to be called before the first iteration.
@@ -417,17 +424,15 @@ class Run:
         """Append a row to the trace; images that have ended, or just broke, repeat their last values."""
         evaluation, n = self.state.evaluation, len(self.objective)
         kept = slice(None) if sound is None else np.flatnonzero(sound)
-        columns = {
+        columns: dict[str, torch.Tensor | None] = {
             "value": evaluation.value,
             "data_fidelity": evaluation.data_fidelity,
             "prior": evaluation.prior,
             "grad_norm": self.state.grad_norm,
             "step": self.state.step,
         }
-        truth = self.objective.problem.x_true
-        if truth is not None:
-            rows = torch.as_tensor(active, device=truth.device)
-            columns["psnr"] = torch.as_tensor(decibels(evaluation.image, truth[rows]))
+        if self.problem.x_true is not None:
+            columns |= self._measured(active, evaluation.image)
         columns |= self.current.monitors(evaluation.image) | self.state.columns()
         if not self.objective.has_value:
             columns["residual"] = self._moved
@@ -435,7 +440,8 @@ class Run:
         for name, column in columns.items():
             last = self.trace[name][-1] if name in self.trace else np.full(n, np.nan)
             row[name] = last.copy()
-            row[name][active[kept]] = column.detach().double().cpu().numpy()[kept]
+            if column is not None:
+                row[name][active[kept]] = column.detach().double().cpu().numpy()[kept]
         last_seconds = self.trace["seconds"][-1] if "seconds" in self.trace else np.zeros(n)
         row["seconds"] = last_seconds.copy()
         row["seconds"][active] = self.seconds
@@ -446,6 +452,17 @@ class Run:
             self.trace.setdefault(name, []).append(values)
         if self.writer is not None:
             self.writer.append(self.iteration, row, lambda: self.objective.image(self.u))
+
+    def _measured(self, active: np.ndarray, image: torch.Tensor) -> dict[str, torch.Tensor | None]:
+        """Return the metrics of images that are optimised; None between the iterations that ask them."""
+        if self.iteration % self.measures.every:
+            return {metric.name: None for metric in self.measures}
+        truth = self.problem.x_true
+        assert truth is not None
+        shown = [
+            self.problem.in_frame(x) for x in (image, truth[torch.as_tensor(active, device=truth.device)])
+        ]
+        return {metric.name: torch.as_tensor(metric(*shown)) for metric in self.measures}
 
     def _progress(self) -> Progress:
         active = np.zeros(len(self.objective), dtype=bool)

@@ -16,6 +16,7 @@ import numpy as np
 
 from .errors import ArgumentError, UnsupportedError
 from .numbers import as_count, to_float
+from .registry import Registry
 
 if TYPE_CHECKING:
     import torch
@@ -117,13 +118,17 @@ class Criterion(ABC):
 
     @abstractmethod
     def config(self) -> Any:
-        """Return a JSON-able description."""
+        """Return ``{name: value, option: ...}``, JSON-able, which ``cls(value, option=...)`` takes."""
 
     def __or__(self, other: Criterion) -> Criterion:
         return Either(self, other)
 
     def __and__(self, other: Criterion) -> Criterion:
         return Both(self, other)
+
+
+registry: Registry[type[Criterion]] = Registry("stopping criterion", "flowsolve.stopping")
+register_criterion = registry.register
 
 
 class _Pair(Criterion):
@@ -195,21 +200,18 @@ def criterion_from_config(config: Any) -> Criterion:
     Raises
     ------
     UnsupportedError
-        If it is none of this module's.
+        If its class is not registered.
     """
     name = next(iter(config))
     if name in ("either", "both"):
         first, second = (criterion_from_config(part) for part in config[name])
         return first | second if name == "either" else first & second
-    kinds = (
-        MaxIterations, MaxEvaluations, MaxSeconds, GradientNorm, RelativeChange, Discrepancy, HeldOut,
-        TargetValue,
-    )  # fmt: skip
-    for kind in kinds:
-        if kind.__name__ == name:
-            options = {key: value for key, value in config.items() if key != name}
-            return kind(config[name], **options)
-    raise UnsupportedError(f"stopping: {name!r} cannot be built again from a record")
+    if name in registry:
+        options = {key: value for key, value in config.items() if key != name}
+        return registry.get(name)(config[name], **options)  # type: ignore[call-arg]
+    raise UnsupportedError(
+        f"stopping: {name!r} cannot be built again from a record: it is not registered here"
+    )
 
 
 def with_max_iter(criterion: Criterion, max_iter: int) -> Criterion:
@@ -222,6 +224,29 @@ def with_max_iter(criterion: Criterion, max_iter: int) -> Criterion:
     return criterion
 
 
+def describe_criterion(criterion: Criterion) -> Any:
+    """Return the ``config()`` of a criterion, having asked whether it can be made again from it.
+
+    Raises
+    ------
+    UnsupportedError
+        If a class is not registered under the first key of its ``config()``.
+    """
+    if isinstance(criterion, _Pair):
+        describe_criterion(criterion.first)
+        describe_criterion(criterion.second)
+        return criterion.config()
+    described = criterion.config()
+    name = str(next(iter(described)))
+    if name not in registry or registry.get(name) is not type(criterion):
+        raise UnsupportedError(
+            f"stopping: {type(criterion).__name__} cannot be described, as a record does: it is not "
+            f'registered; put @flowsolve.stopping.register_criterion("{name}") before the class'
+        )
+    return described
+
+
+@register_criterion("MaxIterations")
 class MaxIterations(_Threshold):
     """Stop after so many iterations."""
 
@@ -232,6 +257,7 @@ class MaxIterations(_Threshold):
         return progress.iteration >= self.limit
 
 
+@register_criterion("MaxEvaluations")
 class MaxEvaluations(_Threshold):
     """Stop an image after so many evaluations of its objective."""
 
@@ -242,6 +268,7 @@ class MaxEvaluations(_Threshold):
         return progress.evaluations >= self.limit
 
 
+@register_criterion("MaxSeconds")
 class MaxSeconds(_Threshold):
     """Stop after so many seconds of solver time."""
 
@@ -252,6 +279,7 @@ class MaxSeconds(_Threshold):
         return progress.seconds >= self.limit
 
 
+@register_criterion("GradientNorm")
 class GradientNorm(_Threshold):
     """Stop an image when ‖∇F‖₂ (or the prox-gradient mapping's norm) is at most `limit`."""
 
@@ -260,6 +288,7 @@ class GradientNorm(_Threshold):
         return progress.trace["grad_norm"][-1] <= self.limit
 
 
+@register_criterion("RelativeChange")
 class RelativeChange(_Threshold):
     """Stop an image when F changed by at most `limit` · max(1, |F|) over the last `window` iterations.
 
@@ -288,6 +317,7 @@ class RelativeChange(_Threshold):
         return {"RelativeChange": self.limit, "window": self.window}
 
 
+@register_criterion("Discrepancy")
 class Discrepancy(_Threshold):
     """Stop an image when ‖Ax − y‖² is at most `limit` · mσ², what the noise accounts for (Morozov, 1966).
 
@@ -311,6 +341,7 @@ class Discrepancy(_Threshold):
         return 2 * progress.trace["data_fidelity"][-1] <= self.limit * progress.noise_energy
 
 
+@register_criterion("HeldOut")
 class HeldOut(_Threshold):
     """Stop an image when the misfit of measurements held out has not fallen for `limit` iterations.
 
@@ -331,6 +362,7 @@ class HeldOut(_Threshold):
         return len(misfits) - 1 - misfits.argmin(0) >= max(1, self.limit)
 
 
+@register_criterion("TargetValue")
 class TargetValue(Criterion):
     """Stop an image when F is at most its target, for example the value that another solver ended with.
 

@@ -23,6 +23,7 @@ from .registration import register_operator, registry
 from .resize import Resize
 from .scaling import Scaling
 from .separable_blur import SeparableBlur
+from .valid_blur import ValidBlur
 from .varying_blur import VaryingBlur
 from .views import Adjoint, Gram
 
@@ -49,6 +50,7 @@ __all__ = [
     "SeparableBlur",
     "Stack",
     "Sum",
+    "ValidBlur",
     "VaryingBlur",
     "block_diag",
     "compose",

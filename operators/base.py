@@ -132,6 +132,14 @@ class LinearOperator(ClosedForms):
         """
         return None
 
+    @property
+    def frame(self) -> tuple[slice, slice] | None:
+        """Rows and columns of the image that measurements show; ``None`` where they show all, or no image.
+
+        Beyond it an image is only there to be blurred into the frame: nobody asks how well it is restored.
+        """
+        return None
+
     def apply(self, x: Array) -> Array:
         """Return A x.
 

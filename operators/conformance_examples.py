@@ -29,6 +29,7 @@ from .registration import registry
 from .resize import Resize
 from .scaling import Scaling
 from .separable_blur import SeparableBlur
+from .valid_blur import ValidBlur
 from .varying_blur import VaryingBlur
 
 SHAPE = (2, 7, 6)
@@ -116,6 +117,8 @@ def _blurs(rng: np.random.Generator, kernel: np.ndarray) -> dict[str, LinearOper
     left = rng.random(SHAPE[1:])
     kernels: list[Any] = [{"uniform": {"size": 3}}, {"motion": {"length": 3, "angle": 20}}]
     return {
+        "valid-blur": ValidBlur(kernel, SHAPE),
+        "valid-blur-uniform": ValidBlur({"uniform": {"size": [2, 3]}}, SHAPE),
         "varying-blur": VaryingBlur([kernel[0], {"gaussian": {"std": 0.7, "size": 3}}], SHAPE, columns),
         "varying-blur-positive": VaryingBlur(kernels, SHAPE, np.stack([left, 1 - left]), "zero"),
     }

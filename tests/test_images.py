@@ -211,11 +211,13 @@ def test_a_kernel_without_a_positive_sum_can_only_be_taken_as_it_is(tmp_path, ke
     np.testing.assert_array_equal(read_kernel(path, scale="as-is"), kernel)
 
 
-def test_an_image_kernel_has_no_gain(tmp_path):
-    Image.new("L", (3, 3), 9).save(tmp_path / "k.png")
-    np.testing.assert_allclose(read_kernel(tmp_path / "k.png", scale="normalise").sum(), 1)
-    with pytest.raises(ArgumentError, match="as-is for the image"):
-        read_kernel(tmp_path / "k.png", scale="as-is")
+def test_an_image_kernel_has_a_gain_only_if_asked_for(tmp_path, caplog):
+    Image.new("L", (3, 3), 51).save(tmp_path / "k.png")
+    with caplog.at_level("WARNING", "flowsolve"):
+        np.testing.assert_allclose(read_kernel(tmp_path / "k.png").sum(), 1)
+        np.testing.assert_allclose(read_kernel(tmp_path / "k.png", scale="normalise").sum(), 1)
+        np.testing.assert_allclose(read_kernel(tmp_path / "k.png", scale="as-is").sum(), 9 * 0.2)
+    assert "of sum 1.8, divided by its sum" in caplog.text and "of sum 1.8, taken as it is" in caplog.text
 
 
 def test_transparency_is_laid_on_white_and_has_no_meaning_in_masks_and_kernels(tmp_path):

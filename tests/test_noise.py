@@ -146,3 +146,33 @@ def test_the_fidelity_that_suits_is_registered(model):
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ArgumentError, match=message):
         call()
+
+
+def test_texts_are_models():
+    assert noise.parse_noise("poisson:peak=30") == noise.Poisson(30)
+    assert noise.parse_noise("poisson_gaussian:peak=30,sigma=0.01") == noise.PoissonGaussian(30, 0.01)
+    assert noise.parse_noise("quantisation:bits=3") == noise.Quantisation(3)
+    for text, message in (
+        ("poison:peak=3", "did you mean 'poisson'"),
+        ("poisson", "the parameters of poisson: peak"),
+        ("poisson:peak", "such as poisson:peak=30"),
+        ("poisson:peak=much", "such as poisson:peak=30"),
+        ("poisson:rate=3", "the parameters of poisson: peak"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            noise.parse_noise(text)
+    assert noise.parameters_of("salt_and_pepper") == {"amount": ..., "salt": 0.5, "low": 0.0, "high": 1.0}
+
+
+def test_the_level_is_what_the_differences_are(model):
+    x = clean_images(4)
+    y = model.corrupt(IDENTITY, x, seed=3)
+    assert model.level(np.clip(y, 0, 1)) == pytest.approx(np.sqrt(((y - x) ** 2).mean()), rel=0.1)
+
+
+def test_the_data_term_is_that_of_the_noise(model):
+    from flowsolve.fidelities import registry
+
+    y = np.clip(model.corrupt(IDENTITY, clean_images(), seed=3), 0, None)
+    fidelity = model.data_fidelity(y)
+    assert isinstance(fidelity, registry.get(model.fidelity)) and np.isfinite(fidelity.value(0 * y, y)).all()

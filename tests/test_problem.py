@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers import make_images
+from helpers import make_images, make_problem
 
 import flowsolve as fs
 from flowsolve import operators as ops
@@ -89,3 +89,33 @@ def test_exactly_one_kind_of_noise_is_asked_for():
         fs.degrade(operator, x, sigma=0.1, noise=Poisson(peak=10))
     y = fs.degrade(operator, x, noise=Poisson(peak=10), seed=3)
     torch.testing.assert_close((10 * y).round(), 10 * y, rtol=0, atol=1e-12)
+
+
+def test_noise_of_a_problem():
+    from flowsolve import noise
+
+    x = make_images(2)
+    model = noise.Poisson(30.0)
+    y = fs.degrade(ops.Identity((3, 8, 8)), x, noise=model, seed=1)
+    problem = fs.InverseProblem(ops.Identity((3, 8, 8)), y, noise=model, x_true=x)
+    assert problem.noise == model and problem.sigma == pytest.approx(float((y.mean() / 30) ** 0.5))
+    assert problem.select([1]).noise == model and problem.to(dtype=torch.float32).noise == model
+    assert make_problem(sigma=0.03).noise == noise.Gaussian(0.03)
+    assert fs.InverseProblem(problem.operator, y, noise=noise.Gaussian(0.2)).sigma == 0.2
+    hidden = ops.Mask.box(4, dim_shape=(3, 8, 8))
+    half = fs.InverseProblem(hidden, hidden(y), noise=model)
+    shown = y[:, torch.as_tensor(np.broadcast_to(hidden.mask, (3, 8, 8)) > 0)]
+    assert half.sigma == pytest.approx(float((shown.mean() / 30) ** 0.5))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "sigma, noise: got neither"),
+        ({"noise": 0.1}, "noise: got float"),
+        ({"noise": "gaussian-0.1", "sigma": 0.2}, "noise: got str"),
+    ],
+)
+def test_noise_that_is_none(given, message):
+    with pytest.raises(ArgumentError, match=message):
+        fs.InverseProblem(ops.Identity((3, 8, 8)), make_images(1), **given)

@@ -4,11 +4,11 @@ Each takes an `InverseProblem` and returns images (N, C, H, W) on the device and
 measurements. None looks at the truth but those whose name ends in ``-best``, which say so.
 """
 
-from .base import ORACLES, Baseline, constant_fit, for_task, registry
+from .base import ORACLES, Baseline, constant_fit, registry
 from .harmonic import harmonic_fill
 from .non_local_means import non_local_means
 from .smooth import best_smooth, smooth, smooth_discrepancy
-from .suited import classical_start, suited_baselines
+from .suited import classical_start, of_operator, start_of_operator, suited_baselines
 from .tikhonov import best_tikhonov, discrepancy_weight, tikhonov, tikhonov_discrepancy
 from .total_variation import total_variation
 from .upsampling import back_projection, bicubic
@@ -23,12 +23,13 @@ __all__ = [
     "classical_start",
     "constant_fit",
     "discrepancy_weight",
-    "for_task",
     "harmonic_fill",
     "non_local_means",
+    "of_operator",
     "registry",
     "smooth",
     "smooth_discrepancy",
+    "start_of_operator",
     "suited_baselines",
     "tikhonov",
     "tikhonov_discrepancy",

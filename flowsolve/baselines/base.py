@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from ..errors import ArgumentError
 from ..problem import InverseProblem
 from ..registry import Registry
 
@@ -15,42 +14,12 @@ Baseline = Callable[[InverseProblem], torch.Tensor]
 
 registry: Registry[Baseline] = Registry("baseline", "flowsolve.baselines")
 
-#: Which baselines each task is compared with.
-TASKS = {
-    "deblur": ("tikhonov", "tikhonov-best", "tikhonov-gradient", "tikhonov-gradient-best", "total-variation"),
-    "super-resolution": ("bicubic", "back-projection", "total-variation"),
-    "inpaint-random": ("harmonic", "total-variation"),
-    "inpaint-box": ("harmonic", "total-variation"),
-    "denoise": ("total-variation", "non-local-means"),
-}
-
 #: Colours count as not measured where the operator leaves so many roundings of them, beside what it leaves
 #: of noise.
 UNSEEN = 100
 
 #: Baselines that look at the truth.
 ORACLES = ("tikhonov-best", "tikhonov-gradient-best")
-
-
-def for_task(task: str, *, truth: bool = True) -> dict[str, Baseline]:
-    """Return the baselines of a task by name.
-
-    Parameters
-    ----------
-    task : str
-        A task's name.
-    truth : bool
-        Whether the truth is known; without it the oracles are left out.
-
-    Raises
-    ------
-    ArgumentError
-        If there is no such task.
-    """
-    if task not in TASKS:
-        raise ArgumentError("task", repr(task), ", ".join(TASKS))
-    names = [name for name in TASKS[task] if truth or name not in ORACLES]
-    return {name: registry.get(name) for name in names}
 
 
 def constant_fit(problem: InverseProblem) -> torch.Tensor:

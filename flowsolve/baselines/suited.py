@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..operators import Blur, Downsample, Identity, LinearOperator, Mask, SeparableBlur
+from ..operators import Blur, Downsample, Identity, LinearOperator, Mask, SeparableBlur, ValidBlur
 from ..problem import InverseProblem
 from .base import ORACLES, Baseline, registry
 
@@ -10,6 +10,7 @@ SUITED: tuple[tuple[tuple[type[LinearOperator], ...], tuple[str, ...]], ...] = (
     ((Identity,), ("total-variation", "non-local-means")),
     ((Mask,), ("harmonic", "total-variation")),
     ((Downsample,), ("bicubic", "back-projection", "total-variation")),
+    ((ValidBlur,), ("total-variation",)),
     (
         (Blur, SeparableBlur),
         ("tikhonov", "tikhonov-best", "tikhonov-gradient", "tikhonov-gradient-best", "total-variation"),
@@ -28,13 +29,23 @@ NOISY_BLOCKS = 0.02
 
 
 def suited_baselines(problem: InverseProblem) -> dict[str, Baseline]:
+    """Return the baselines that a problem's task brings, by name, or those that suit its operator."""
+    return of_operator(problem) if problem.task is None else problem.task.baselines(problem)
+
+
+def classical_start(problem: InverseProblem) -> str:
+    """Return the name of the baseline that is the best start: its task's, or that of operator and noise."""
+    return start_of_operator(problem) if problem.task is None else problem.task.classical_start(problem)
+
+
+def of_operator(problem: InverseProblem) -> dict[str, Baseline]:
     """Return the baselines that suit a problem's operator, by name; oracles only where the truth is known."""
     names = next((names for kinds, names in SUITED if isinstance(problem.operator, kinds)), ANY)
     known = problem.x_true is not None
     return {name: registry.get(name) for name in names if known or name not in ORACLES}
 
 
-def classical_start(problem: InverseProblem) -> str:
+def start_of_operator(problem: InverseProblem) -> str:
     """Return the name of the baseline that is the best start for a problem, by its operator and noise."""
     operator, sigma = problem.operator, problem.sigma
     if isinstance(operator, Identity):

@@ -9,6 +9,20 @@ from typing import Annotated
 import typer
 
 from .options import DataType, Device, Json, Prior, Seed, Threads
+from .task_options import (
+    Boundary,
+    Box,
+    Factor,
+    KernelFile,
+    KernelScale,
+    KernelSize,
+    MaskFile,
+    Missing,
+    Noise,
+    Task,
+    TaskOptions,
+    task_options,
+)
 
 Listed = list[str] | None
 
@@ -18,9 +32,7 @@ def advise(
         list[Path],
         typer.Argument(metavar="IMAGE...", help="Images or measurements, as for `flowsolve solve`."),
     ],
-    task: Annotated[
-        str, typer.Option(help="deblur, super-resolution, inpaint-random, inpaint-box or denoise.")
-    ],
+    task: Task,
     budget: Annotated[float, typer.Option(help="Seconds to spend on trying.")] = 60.0,
     studies: Annotated[
         list[Path] | None,
@@ -43,21 +55,19 @@ def advise(
     out: Annotated[Path, typer.Option(help="Folder for the command that is advised.")] = Path("advised"),
     prior: Prior = "faces64",
     limit: Annotated[int | None, typer.Option(help="Read no more than so many images.")] = None,
-    factor: Annotated[int | None, typer.Option(help="Factor of super-resolution (2).")] = None,
-    kernel_size: Annotated[int | None, typer.Option(help="Side of the uniform blur (7).")] = None,
-    missing: Annotated[float | None, typer.Option(help="Fraction of missing pixels (0.6).")] = None,
-    box: Annotated[int | None, typer.Option(help="Side of the hole (21).")] = None,
+    noise: Noise = None,
+    task_option: TaskOptions = None,
+    factor: Factor = None,
+    kernel_size: KernelSize = None,
+    missing: Missing = None,
+    box: Box = None,
     measured: Annotated[
         bool, typer.Option("--measured", help="The images are measurements: do not degrade them.")
     ] = False,
-    mask: Annotated[
-        Path | None, typer.Option(help="Mask: an image, bright where measured, or a .npy file.")
-    ] = None,
-    kernel: Annotated[Path | None, typer.Option(help="Blur kernel: an image or a .npy file.")] = None,
-    kernel_scale: Annotated[
-        str | None,
-        typer.Option(help="For a .npy kernel whose sum is not 1: normalise (divide by it) or as-is."),
-    ] = None,
+    mask: MaskFile = None,
+    kernel: KernelFile = None,
+    kernel_scale: KernelScale = None,
+    boundary: Boundary = None,
     device: Device = "cpu",
     dtype: DataType = "float32",
     seed: Seed = 0,
@@ -80,14 +90,19 @@ def advise(
         out=out,
         prior=prior,
         limit=limit,
-        factor=factor,
-        kernel_size=kernel_size,
-        missing=missing,
-        box=box,
+        noise=noise,
+        task_option=task_options(
+            task_option,
+            factor=factor,
+            kernel_size=kernel_size,
+            missing=missing,
+            box=box,
+            mask=mask,
+            kernel=kernel,
+            kernel_scale=kernel_scale,
+            boundary=boundary,
+        ),
         measured=measured,
-        mask=mask,
-        kernel=kernel,
-        kernel_scale=kernel_scale,
         device=device,
         dtype=dtype,
         seed=seed,

@@ -27,6 +27,7 @@ from .asked_problem import make_problem, read_groups
 from .line import Line
 from .output import OutputFolder
 from .request import DTYPES, Request, check_request
+from .task_options import as_words
 
 if TYPE_CHECKING:
     from ..studies.precedents import Precedent
@@ -100,7 +101,9 @@ def probe(
         use_threads(request.threads)
     prior = load_prior(request.prior, device=request.device, dtype=DTYPES[request.dtype])
     # One batch has one size: of several, that of the most images is tried.
-    problem, _ = make_problem(request, task, prior, max(read_groups(request, prior), key=lambda g: len(g.x)))
+    groups = read_groups(request, task, prior)
+    largest = max(groups, key=lambda group: 0 if group is None else len(group.x))
+    problem, _ = make_problem(request, task, prior, largest)
     picked = np.unique(np.linspace(0, len(problem) - 1, min(sample, len(problem))).round().astype(int))
     with AdviceLine() as line:
         return find_advice(
@@ -121,13 +124,14 @@ def recall(request: Request, folders: Sequence[Path]) -> Precedent:
     from ..studies.precedents import advise_from
 
     task = check_request(request)
-    asked = {name: getattr(request, name) for name in ("factor", "kernel_size", "missing", "box")}
+    known = task.options()
+    asked = {name: getattr(task, name) for name in request.task_option if known[name].read is None}
     return advise_from(
         read_index(folders),
         request.task,
         sigma=task.sigma if request.sigma is None else request.sigma,
         prior=request.prior,
-        operator={name: value for name, value in asked.items() if value is not None},
+        operator=asked,
     )
 
 
@@ -147,7 +151,9 @@ def command(request: Request, chosen: Candidate | MethodCandidate, max_iter: int
     # Told even where it is the usual: the choice should not hang on defaults.
     told = {"task", "out", *chosen.options()}
     for name, value in vars(full).items():
-        if name == "images" or (value == usual[name] and name not in told):
+        if name == "task_option":
+            words += as_words(value)
+        if name in ("images", "task_option") or (value == usual[name] and name not in told):
             continue
         option = "--" + name.replace("_", "-")
         for part in value if isinstance(value, tuple) else (value,):

@@ -39,26 +39,29 @@ def demo(
     from .request import Request
     from .tables import console, print_outcome, print_outcomes_json
 
-    demonstrations = {
+    demonstrations = [
         # One small image keeps one thread busy; a second only waits, and on a busy machine for long.
-        Request(
-            images=(),
-            task=shown.task,
-            sigma=shown.sigma,
-            prior=shown.prior,
-            out=out / name,
-            seed=seed,
-            threads=1 if threads is None else threads,
-            force=force,
-            max_iter=max_iter,
-        ): shown.photograph
+        (
+            Request(
+                images=(),
+                task=shown.task,
+                sigma=shown.sigma,
+                prior=shown.prior,
+                out=out / name,
+                seed=seed,
+                threads=1 if threads is None else threads,
+                force=force,
+                max_iter=max_iter,
+            ),
+            shown.photograph,
+        )
         for name, shown in SHOWN.items()
-    }
+    ]
     # All folders are looked at before the first run: a refusal after a minute of work would be late.
-    for request in demonstrations:
+    for request, _ in demonstrations:
         OutputFolder(request.out).check(force=force)
     outcomes = []
-    for request, photograph in demonstrations.items():
+    for request, photograph in demonstrations:
         outcomes.append(run(request, images=photograph()))
         if not json:
             print_outcome(outcomes[-1], as_json=False)

@@ -6,10 +6,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from ..arrays import to_numpy
 from ..encoding import write_image
-from ..metrics import WINDOW, psnr, ssim
+from ..metrics import registry as metric_registry
 from ..report import Panel, restoration_figure, save_figure, worst
 from ..words import deviation, jsonable
 from .output import IMAGES
@@ -57,6 +58,7 @@ def summary(outcomes: Outcomes) -> dict[str, Any]:
     said = {
         "task": request.task,
         "sigma": problem.sigma,
+        "noise": problem.noise.config()["name"],
         "sigma_estimated": problem.sigma_estimated,
         "method": None if results[0].method is None else results[0].method.as_json(),
         "formulation": objective.name,
@@ -69,6 +71,7 @@ def summary(outcomes: Outcomes) -> dict[str, Any]:
         "psnr_mean": jsonable(np.mean(quality["psnr"])) if quality else None,
         "psnr_std": jsonable(deviation(quality["psnr"])) if quality else None,
         "ssim_mean": jsonable(np.mean(quality["ssim"])) if quality else None,
+        "metrics": {name: jsonable(np.mean(values)) for name, values in quality.items()},
         "baseline": {name: jsonable(np.mean(m["psnr"])) if m else None for name, m in means.items()},
         "objective_mean": jsonable(np.mean(np.concatenate([r.value for r in results]))),
         "evaluations_mean": jsonable(np.mean(np.concatenate([r.counts["evaluations"] for r in results]))),
@@ -108,6 +111,7 @@ def per_image(outcome: Outcome) -> list[dict[str, Any]]:
             "index": i,
             "psnr": jsonable(quality["psnr"][i]) if quality else None,
             "ssim": jsonable(quality["ssim"][i]) if quality else None,
+            **{name: jsonable(values[i]) for name, values in quality.items() if name not in ("psnr", "ssim")},
             "objective": jsonable(result.value[i]),
             "evaluations": int(result.counts["evaluations"][i]),
             "iterations": int(result.iterations[i]),
@@ -118,13 +122,14 @@ def per_image(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def metrics(outcome: Outcome, x: np.ndarray) -> dict[str, np.ndarray]:
-    """Return PSNR and SSIM of images against the truth; nothing where it is not known."""
+    """Return PSNR, SSIM and what else was asked of images and truth; nothing where that is not known."""
     truth = outcome.problem.x_true
     if truth is None:
         return {}
-    reference = to_numpy(truth)
-    large = min(x.shape[-2:]) >= WINDOW
-    return {"psnr": psnr(x, reference), "ssim": ssim(x, reference) if large else np.full(len(x), np.nan)}
+    names = dict.fromkeys(("psnr", "ssim", *outcome.request.metrics))
+    reference = outcome.problem.in_frame(truth).cpu()
+    images = torch.as_tensor(np.ascontiguousarray(x)).to(reference)
+    return {name: metric_registry.get(name)(images, reference) for name in names}
 
 
 def draw(outcome: Outcome) -> Any:
@@ -134,10 +139,10 @@ def draw(outcome: Outcome) -> Any:
     decibels = quality.get("psnr")
     panels, error, baseline = [], None, None
     if problem.x_true is not None:
-        truth = to_numpy(problem.x_true)
+        truth = to_numpy(problem.in_frame(problem.x_true))
         panels.append(Panel("truth", truth))
         error = np.abs(np.clip(restored, 0, 1) - truth).mean(axis=1)
-    panels.append(_degraded(outcome))
+    panels += _degraded(outcome)
     if outcome.baselines:
         best = best_classical(outcome) if problem.x_true is not None else None
         name, scores = (next(iter(outcome.baselines)), None) if best is None else best
@@ -156,12 +161,14 @@ def draw(outcome: Outcome) -> Any:
     )
 
 
-def _degraded(outcome: Outcome) -> Panel:
-    """Return the measurements as a column; missing pixels are a pale blue that faces have nowhere."""
+def _degraded(outcome: Outcome) -> list[Panel]:
+    """Return the measurements as a column, where they are images; missing pixels are a pale blue."""
     problem = outcome.problem
     y = to_numpy(problem.y)
+    if y.ndim != 4 or y.shape[1] not in (1, 3):
+        return []
     support = problem.operator.support
     hidden = np.array([0.62, 0.80, 0.95])[: y.shape[1], None, None]
     shown = y if support is None else np.where(np.asarray(support) > 0, y, hidden)
-    comparable = problem.x_true is not None and support is None and y.shape == problem.x_true.shape
-    return Panel("degraded", shown, metrics(outcome, y)["psnr"] if comparable else None)
+    comparable = problem.x_true is not None and support is None and y.shape == outcome.restored.shape
+    return [Panel("degraded", shown, metrics(outcome, y)["psnr"] if comparable else None)]

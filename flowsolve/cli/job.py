@@ -120,18 +120,18 @@ def check_job(request: Request) -> None:
     default = {f.name: f.default for f in dataclasses.fields(request)}
     decided = ["phi", "lam", "solver", "option", "init", "restarts", "continuation"]
     # What was measured says itself how: the options of the task are about that.
-    decided += [] if request.measured else ["kernel_size", "missing", "box", "mask", "kernel"]
-    for name in decided:
-        if getattr(request, name) != default[name]:
-            given = f"one together with the preset {request.preset}"
-            raise ArgumentError(name.replace("_", "-"), given, "none; the preset decides it")
+    given = [name for name in decided if getattr(request, name) != default[name]]
+    given += [] if request.measured else [name for name in request.task_option if name != "factor"]
+    for name in given:
+        given_with = f"one together with the preset {request.preset}"
+        raise ArgumentError(name.replace("_", "-"), given_with, "none; the preset decides it")
 
 
 def preset_task(request: Request) -> str:
     """Return the name that presets have for the task."""
     if request.task != "super-resolution":
         return request.task
-    return f"super-resolution-{2 if request.factor is None else request.factor}"
+    return f"super-resolution-{request.task_option.get('factor', 2)}"
 
 
 def continuation_factors(text: str | None) -> list[float] | None:

@@ -20,26 +20,29 @@ def list_names(
     ],
     name: Annotated[
         str | None,
-        typer.Argument(help="One of methods, for its stages, or of solvers, for its options."),
+        typer.Argument(
+            help="Of methods: one whose stages are said in words; of solvers, tasks, noise and operators: "
+            "one whose options are listed."
+        ),
     ] = None,
     task: Annotated[str, typer.Option(help="What the stages are said for.")] = "deblur",
     sigma: Annotated[float, typer.Option(help="Likewise: the noise.")] = 0.01,
     prior: Prior = "faces64",
 ) -> None:
-    """List the methods, solvers, operators, priors and other names there are."""
+    """List the names there are of a kind, or what belongs to one of them."""
     from .tables import print_names
 
     if kind not in KINDS:
         raise ArgumentError("kind", repr(kind), ", ".join(KINDS))
     if name is None:
         print_names(kind, KINDS[kind]())
-    elif kind == "solvers":
-        print_names(f"options of {name}", _options_of_solver(name))
-    elif kind != "methods":
-        accepted = f"none for {kind}; methods have stages to list, solvers have options"
-        raise ArgumentError("name", repr(name), accepted)
-    else:
+    elif kind == "methods":
         _print_stages(name, task, sigma, prior)
+    elif kind in DETAILS:
+        print_names(f"options of {name}", DETAILS[kind](name))
+    else:
+        accepted = f"none for {kind}; {', '.join(DETAILS)} have options, and methods stages, to list"
+        raise ArgumentError("name", repr(name), accepted)
 
 
 def _print_stages(name: str, task: str, sigma: float, prior: str) -> None:
@@ -53,7 +56,7 @@ def _print_stages(name: str, task: str, sigma: float, prior: str) -> None:
     from ..terminal import console
 
     shape = (3, 64, 64)
-    operator = tasks.registry.get(task).operator(shape)
+    operator = tasks.make_task(task).operator(shape)
     y = operator.apply(torch.full((1, *shape), 0.5))
     problem = InverseProblem(operator, y, sigma=check_sigma(sigma))
     method, out = plan_method(name, problem, load_prior(prior)), console()
@@ -106,14 +109,7 @@ def _fidelities() -> dict[str, str]:
 
 
 def _functionals() -> dict[str, str]:
-    from .. import functionals
-
-    kinds = (functionals.Box, functionals.TotalVariation, functionals.PyxuFunctional)
-    return {kind.__name__: (kind.__doc__ or "").strip().split("\n")[0] for kind in kinds}
-
-
-def _noise() -> dict[str, str]:
-    from ..noise import registry
+    from ..functionals import registry
 
     return _summaries(registry)
 
@@ -122,13 +118,6 @@ def _baselines() -> dict[str, str]:
     from ..baselines import registry
 
     return _summaries(registry)
-
-
-def _metrics() -> dict[str, str]:
-    from .. import metrics
-
-    kinds = {"psnr": metrics.psnr, "ssim": metrics.ssim}
-    return {name: (kind.__doc__ or "").strip().split("\n")[0] for name, kind in kinds.items()}
 
 
 def _operators() -> dict[str, str]:
@@ -156,6 +145,49 @@ def _tasks() -> dict[str, str]:
     return _summaries(registry)
 
 
+def _noise() -> dict[str, str]:
+    from ..noise import registry
+
+    return _summaries(registry)
+
+
+def _metrics() -> dict[str, str]:
+    from ..metrics import registry
+
+    found = {name: registry.get(name) for name in registry}
+    return {
+        name: f"{_first_line(m.function)} [{m.unit or 'no unit'}; {m.better} is better]"
+        for name, m in found.items()
+    }
+
+
+def _first_line(item: Any) -> str:
+    return (getattr(item, "__doc__", None) or "").strip().split("\n")[0]
+
+
+def _options_of_task(name: str) -> dict[str, str]:
+    from ..tasks import registry
+
+    known = registry.get(name, "name").options()
+    return {option.name: f"{option.help} [{option.in_words()}]" for option in known.values()}
+
+
+def _parameters_of_noise(name: str) -> dict[str, str]:
+    from ..noise import parameters_of
+
+    found = parameters_of(name)
+    return {key: "must be given" if value is ... else f"{value:g}" for key, value in found.items()}
+
+
+def _options_of_operator(name: str) -> dict[str, str]:
+    import inspect
+
+    from ..operators import registry
+
+    parameters = inspect.signature(registry.get(name, "name")).parameters.values()
+    return {p.name: "must be given" if p.default is p.empty else str(p.default) for p in parameters}
+
+
 def _presets() -> dict[str, str]:
     from ..presets import registry
 
@@ -174,10 +206,17 @@ KINDS = {
     "priors": _priors,
     "initialisers": _initialisers,
     "tasks": _tasks,
+    "noise": _noise,
+    "metrics": _metrics,
     "presets": _presets,
     "fidelities": _fidelities,
     "functionals": _functionals,
-    "noise": _noise,
     "baselines": _baselines,
-    "metrics": _metrics,
+}
+
+DETAILS = {
+    "solvers": _options_of_solver,
+    "tasks": _options_of_task,
+    "noise": _parameters_of_noise,
+    "operators": _options_of_operator,
 }

@@ -33,6 +33,13 @@ Prior = Annotated[str, typer.Option(help="Name (see `list priors`) or .safetenso
 MaxIter = Annotated[int | None, typer.Option(help="Most iterations (the method's, the preset's, or 400).")]
 MaxEvaluations = Annotated[int | None, typer.Option(help="Most evaluations of the objective, per image.")]
 MaxSeconds = Annotated[float | None, typer.Option(help="Most seconds of solver time.")]
+MetricNames = Annotated[
+    list[str] | None,
+    typer.Option("--metric", help="Also follow this metric, such as ssim (see `list metrics`); repeatable."),
+]
+MetricEvery = Annotated[
+    int, typer.Option(help="Iterations from one row of the trace with new metrics to the next.")
+]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1, ...")]
 DataType = Annotated[str, typer.Option("--dtype", help="float32 or float64.")]
 Seed = Annotated[int, typer.Option(help="Seed of masks, noise and random starts.")]

@@ -20,6 +20,7 @@ from ..flows import FlowPrior, load_prior
 from ..images import ImageSet
 from ..methods import Method, MethodRun, plan_method
 from ..methods.stage import PriorShelf
+from ..metrics import Measures
 from ..objectives import Objective
 from ..problem import InverseProblem
 from ..recording.baselines import write_baselines
@@ -58,7 +59,7 @@ class Outcome:
     result : Result
         What was found.
     restored : numpy.ndarray, shape (N, C, H, W)
-        The restored images.
+        The restored images, as far as the measurements show them.
     folder : OutputFolder
         Where the files are.
     baselines : dict of str to numpy.ndarray
@@ -132,9 +133,9 @@ def run(request: Request, images: ImageSet | None = None) -> Outcomes:
     if request.threads is not None:
         use_threads(request.threads)
     prior = load_prior(request.prior, device=request.device, dtype=DTYPES[request.dtype])
-    groups: list[Any] = [images] if images is not None else list(read_groups(request, prior))
-    folder.check_images([name for group in groups for name in group.names])
+    groups: list[Any] = [images] if images is not None else read_groups(request, task, prior)
     parts = [_part(request, task, prior, group, folder, several=len(groups) > 1) for group in groups]
+    folder.check_images([name for part in parts for name in part.names])
     jobs = [_job(request, task, prior, part) for part in parts]
     folder.prepare([part.folder.record for part in parts if part.side is None])
     outcomes: list[Outcome] = []
@@ -154,8 +155,8 @@ def _part(
     request: Request, task: Task, prior: FlowPrior, group: Any, folder: OutputFolder, *, several: bool
 ) -> _Part:
     problem, names = make_problem(request, task, prior, group)
-    _, height, width = problem.operator.dim_shape
-    label = f"{width}x{height}" + ("-grey" if len(group.x[0]) == 1 else "")
+    channels, height, width = problem.operator.dim_shape
+    label = f"{width}x{height}" + ("-grey" if channels == 1 else "")
     side = None if request.restarts > 1 else tile_size(request.tiles, problem, prior)
     sources = list(getattr(group, "sources", [""] * len(names)))
     return _Part(problem, names, sources, folder.part_of(label) if several else folder, side)
@@ -169,7 +170,8 @@ def _job(request: Request, task: Task, prior: FlowPrior, part: _Part) -> Job | M
     method = AUTO if request.method is None else request.method
     if part.side is not None:
         return plan_method(method, part.problem, prior)
-    limits = {"max_iter": request.max_iter, "max_seconds": request.max_seconds}
+    limits: dict[str, Any] = {"max_iter": request.max_iter, "max_seconds": request.max_seconds}
+    limits |= {"metrics": request.metrics, "metric_every": request.metric_every}
     return make_method_run(part.problem, prior, method, seed=request.seed, **limits)
 
 
@@ -182,7 +184,10 @@ def _done(
         folder.remove_old()
         return _of_tiles(request, part, prior, job, result)
     if isinstance(job, Job):
-        going = Run(job.objective, job.solver, job.start, limits=job.limits, seed=request.seed)
+        measures = Measures(request.metrics, request.metric_every)
+        going = Run(
+            job.objective, job.solver, job.start, limits=job.limits, seed=request.seed, measures=measures
+        )
         going.record_to(part.folder.record, force=request.force)
         return _of_job(request, job, part, _complete(going, request, job.limits, folder))
     assert isinstance(job, MethodRun)
@@ -227,6 +232,11 @@ def _complete(going: Run | MethodRun, request: Request, limits: dict, folder: Ou
     return going.result()
 
 
+def _assumed(request: Request, problem: InverseProblem) -> list[str]:
+    """Return what the task assumes of measurements."""
+    return problem.task.notes() if request.measured and problem.task is not None else []
+
+
 def _of_tiles(request: Request, part: _Part, prior: FlowPrior, job: Any, result: Result) -> Outcome:
     if isinstance(job, Job):
         objective, solver, start = job.reported, job.solver_name, job.start_name
@@ -246,18 +256,19 @@ def _outcome(
     start: str,
     problem: InverseProblem | None = None,
 ) -> Outcome:
+    measured = part.problem if problem is None else problem
     return Outcome(
         request=request,
-        problem=part.problem if problem is None else problem,
+        problem=measured,
         objective=objective,
         solver=solver,
         start=start,
         names=part.names,
         sources=part.sources,
         result=result,
-        restored=to_numpy(result.x),
+        restored=to_numpy(measured.in_frame(result.x)),
         folder=part.folder,
-        notes=result.notes,
+        notes=(*_assumed(request, measured), *result.notes),
     )
 
 
@@ -291,4 +302,5 @@ def _compared(outcome: Outcome, task: Task) -> Outcome:
         write_baselines(outcome.folder.record, {name: np.tile(x, copies) for name, x in restored.items()})
     except (OSError, RecordError) as error:
         notes.append(f"the classical restorations are not in the record: {error}")
+    restored = {name: outcome.problem.in_frame(x) for name, x in restored.items()}
     return replace(outcome, baselines=restored, notes=(*outcome.notes, *notes))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from .. import initialise, methods, solvers, tasks
+from ..alpha import ALPHA, read_alpha
 from ..encoding import file_kind
 from ..errors import ArgumentError
 from ..layouts import Reading, parse_range
+from ..metrics import Measures
+from ..noise import parse_noise
 from ..objectives import FORMULATIONS
 from ..problem import AUTO, check_sigma
 from .job import check_job
@@ -43,6 +47,7 @@ class Request:
     task: str
     out: Path
     sigma: float | str | None = None
+    noise: str | None = None
     method: str | None = None
     formulation: str | None = None
     phi: str | None = None
@@ -58,15 +63,12 @@ class Request:
     preset: str | None = None
     restarts: int = 1
     continuation: str | None = None
-    factor: int | None = None
-    kernel_size: int | None = None
-    missing: float | None = None
-    box: int | None = None
+    operator: tuple[str, Mapping[str, Any]] | None = None
+    task_option: Mapping[str, Any] = field(default_factory=dict)
     measured: bool = False
-    mask: Path | None = None
-    kernel: Path | None = None
-    kernel_scale: str | None = None
     baselines: bool = True
+    metrics: tuple[str, ...] = ("psnr",)
+    metric_every: int = 1
     device: str = "cpu"
     dtype: str = "float32"
     seed: int = 0
@@ -101,7 +103,7 @@ class Request:
 
 def check_request(request: Request) -> tasks.Task:
     """Check names and numbers that need neither the prior nor the images, and return the task."""
-    task = tasks.registry.get(request.task)
+    task = _task(request)
     for argument, given, choices in (
         ("formulation", request.formulation, FORMULATIONS),
         ("dtype", request.dtype, DTYPES),
@@ -129,10 +131,13 @@ def check_request(request: Request) -> tasks.Task:
             raise ArgumentError(argument, number, f"an integer >= {least}")
     if request.max_seconds is not None and not request.max_seconds > 0:
         raise ArgumentError("max-seconds", request.max_seconds, "a number > 0")
-    if request.kernel_scale is not None and request.kernel is None:
-        raise ArgumentError("kernel-scale", request.kernel_scale, "none without --kernel")
+    _check_noise(request)
+    Measures(request.metrics, request.metric_every)
     if request.measured:
-        _check_measured(request)
+        if request.sigma is None and request.noise is None:
+            accepted = "the standard deviation of the noise in the measurements, or auto to estimate it"
+            raise ArgumentError("sigma", None, accepted)
+        task.check_measured()
     return task
 
 
@@ -146,6 +151,31 @@ def _check_files(request: Request) -> None:
         raise ArgumentError("tile", f"{request.tile} with several starts", "off, or one start")
 
 
+def _task(request: Request) -> tasks.Task:
+    """Return the task with its options; the files of those are read."""
+    options = dict(request.task_option)
+    if request.operator is not None:
+        for given, name in ((request.preset, "preset"), (next(iter(options), None), "task-option")):
+            if given is not None:
+                raise ArgumentError(name, f"{given} beside --operator", "none: it is for tasks")
+        return tasks.operator_task(*request.operator)
+    if options.get("mask") == ALPHA:
+        tasks.check_options(request.task, options)
+        options["mask"] = read_alpha(request.images, request.limit)
+    return tasks.make_task(request.task, options)
+
+
+def _check_noise(request: Request) -> None:
+    """Check that the noise is a model, and the only thing that is said of it."""
+    if request.noise is None:
+        return
+    if request.sigma is not None:
+        raise ArgumentError("sigma", f"{request.sigma} beside --noise", "one of the two")
+    if request.preset is not None:
+        raise ArgumentError("noise", "one together with a preset", "--sigma: presets are of Gaussian noise")
+    parse_noise(request.noise)
+
+
 def _check_method(request: Request) -> None:
     """Check that a method is there, and that nothing else says how to restore."""
     if request.method is None:
@@ -154,17 +184,3 @@ def _check_method(request: Request) -> None:
         given = f"together with --{request.explicit[0].replace('_', '-')}"
         raise ArgumentError("method", given, "one of the two: a method decides all of that itself")
     methods.check_name(request.method)
-
-
-def _check_measured(request: Request) -> None:
-    """Check that what cannot be known of measurements was said."""
-    if request.sigma is None:
-        accepted = "the standard deviation of the noise in the measurements, or auto to estimate it"
-        raise ArgumentError("sigma", None, accepted)
-    if request.task == "inpaint-random" and request.mask is None:
-        raise ArgumentError("mask", None, "the file of the mask that the measurements were taken with")
-    if request.task == "inpaint-box" and request.mask is None and request.box is None:
-        accepted = "the file of the mask, or --box for a hole in the middle: its pixels are replaced"
-        raise ArgumentError("mask", None, accepted)
-    if request.task == "deblur" and request.kernel is None and request.kernel_size is None:
-        raise ArgumentError("kernel", None, "the kernel's file, or --kernel-size for a uniform one")

@@ -21,6 +21,8 @@ from .options import (
     MaxEvaluations,
     MaxIter,
     MaxSeconds,
+    MetricEvery,
+    MetricNames,
     Phi,
     Prior,
     Range,
@@ -29,6 +31,22 @@ from .options import (
     SolverOptions,
     Threads,
     TileSide,
+)
+from .task_options import (
+    Boundary,
+    Box,
+    Factor,
+    KernelFile,
+    KernelScale,
+    KernelSize,
+    MaskFile,
+    Missing,
+    Noise,
+    Operator,
+    OperatorOptions,
+    TaskOptions,
+    TaskOrNone,
+    task_options,
 )
 
 
@@ -41,15 +59,16 @@ def solve(
             "HDF5 as FILE.h5:/DATASET); of any sizes, grey or RGB.",
         ),
     ],
-    task: Annotated[
-        str, typer.Option(help="deblur, super-resolution, inpaint-random, inpaint-box or denoise.")
-    ],
+    task: TaskOrNone = None,
+    operator: Operator = None,
+    operator_option: OperatorOptions = None,
     sigma: Annotated[
         str | None,
         typer.Option(
             help="Deviation of the noise (images in [0, 1]), or auto to estimate it; else the task's."
         ),
     ] = None,
+    noise: Noise = None,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("flowsolve-out"),
     method: Annotated[
         str | None,
@@ -78,21 +97,18 @@ def solve(
     continuation: Annotated[
         str | None, typer.Option(help="Multiples of the weight to solve with first, for example 100,10.")
     ] = None,
-    factor: Annotated[int | None, typer.Option(help="Factor of super-resolution (2).")] = None,
-    kernel_size: Annotated[int | None, typer.Option(help="Side of the uniform blur (7).")] = None,
-    missing: Annotated[float | None, typer.Option(help="Fraction of missing pixels (0.6).")] = None,
-    box: Annotated[int | None, typer.Option(help="Side of the hole (21).")] = None,
+    task_option: TaskOptions = None,
+    factor: Factor = None,
+    kernel_size: KernelSize = None,
+    missing: Missing = None,
+    box: Box = None,
     measured: Annotated[
         bool, typer.Option("--measured", help="The images are measurements: do not degrade them.")
     ] = False,
-    mask: Annotated[
-        Path | None, typer.Option(help="Mask: an image, bright where measured, or a .npy file.")
-    ] = None,
-    kernel: Annotated[Path | None, typer.Option(help="Blur kernel: an image or a .npy file.")] = None,
-    kernel_scale: Annotated[
-        str | None,
-        typer.Option(help="For a .npy kernel whose sum is not 1: normalise (divide by it) or as-is."),
-    ] = None,
+    mask: MaskFile = None,
+    kernel: KernelFile = None,
+    kernel_scale: KernelScale = None,
+    boundary: Boundary = None,
     layout: Layout = None,
     value_range: Range = None,
     dtype_out: DataTypeOut = "uint8",
@@ -101,6 +117,8 @@ def solve(
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Compare with classical restorations.")
     ] = True,
+    metric: MetricNames = None,
+    metric_every: MetricEvery = 1,
     device: Device = "cpu",
     dtype: DataType = "float32",
     seed: Seed = 0,
@@ -116,14 +134,17 @@ def solve(
     Clean images are degraded first, so that the result can be compared with the truth and with
     classical restorations; with --measured they are restored as they are.
     """
+    from .key_values import parse_options
     from .pipeline import run
     from .request import Request
     from .tables import print_outcome
 
     request = Request(
         images=tuple(images),
-        task=task,
+        task=one_of(task, operator, operator_option),
+        operator=None if operator is None else (operator, parse_options(operator_option or ())),
         sigma=parse_sigma(sigma),
+        noise=noise,
         out=out,
         method=method,
         formulation=formulation,
@@ -140,15 +161,21 @@ def solve(
         preset=preset,
         restarts=restarts,
         continuation=continuation,
-        factor=factor,
-        kernel_size=kernel_size,
-        missing=missing,
-        box=box,
+        task_option=task_options(
+            task_option,
+            factor=factor,
+            kernel_size=kernel_size,
+            missing=missing,
+            box=box,
+            mask=mask,
+            kernel=kernel,
+            kernel_scale=kernel_scale,
+            boundary=boundary,
+        ),
         measured=measured,
-        mask=mask,
-        kernel=kernel,
-        kernel_scale=kernel_scale,
         baselines=baselines,
+        metrics=with_psnr(metric),
+        metric_every=metric_every,
         device=device,
         dtype=dtype,
         seed=seed,
@@ -161,6 +188,27 @@ def solve(
         tile=tile,
     )
     print_outcome(run(request), as_json=json)
+
+
+def one_of(task: str | None, operator: str | None, options: list[str] | None) -> str:
+    """Return the name of the task, or that of the operator without a file's suffix.
+
+    Raises
+    ------
+    ArgumentError
+        If not exactly one of the two is given, or options of no operator are.
+    """
+    if (task is None) == (operator is None):
+        given = "neither --task nor --operator" if task is None else f"{task} beside --operator"
+        raise ArgumentError("task", given, "one of the two; `flowsolve list tasks` has the names of tasks")
+    if operator is None and options:
+        raise ArgumentError("operator-option", options[0], "none without --operator")
+    return task or Path(str(operator)).stem
+
+
+def with_psnr(names: list[str] | None) -> tuple[str, ...]:
+    """Return the metrics of a run: PSNR, which tables are sorted by, and what was asked for."""
+    return tuple(dict.fromkeys(("psnr", *(names or ()))))
 
 
 def parse_sigma(text: str | None) -> float | str | None:

@@ -62,12 +62,14 @@ def print_outcome(outcomes: Outcomes, *, as_json: bool) -> None:
 
 
 def _quality_table(outcomes: Outcomes, said: dict[str, Any]) -> Table:
-    """Return PSNR and SSIM of what was restored and of the classical restorations, over all images."""
+    """Return the quality of what was restored and of the classical restorations, over all images."""
+    from ..metrics import registry
     from .files import quality_of_all
 
     n = said["n_images"]
     table = Table(title=f"{said['task']}, sigma {said['sigma']:g}, {n} image{'s' if n > 1 else ''}")
-    for heading in ("", "PSNR (dB)", "± std", "SSIM"):
+    further = [registry.get(name) for name in said["metrics"] if name not in ("psnr", "ssim")]
+    for heading in ("", "PSNR (dB)", "± std", "SSIM", *(metric.heading for metric in further)):
         table.add_column(heading, justify="left" if not heading else "right")
     ours = {f"flow: {said['formulation']} {said['phi']}, {said['solver']}": quality_of_all(outcomes)}
     rows = ours | {name: quality_of_all(outcomes, name) for name in said["baseline"]}
@@ -77,6 +79,7 @@ def _quality_table(outcomes: Outcomes, said: dict[str, Any]) -> Table:
             continue
         cells = [number(np.mean(values["psnr"])), number(deviation(values["psnr"]))]
         cells.append(number(np.mean(values["ssim"]), ".4f"))
+        cells += [number(np.mean(values[metric.name]), ".4g") for metric in further]
         table.add_row(name, *cells, style="bold" if place == 0 else None, end_section=place == 0)
     return table
 
@@ -242,6 +245,7 @@ def _has_value(record: RunRecord) -> bool:
 def _images_table(record: RunRecord) -> Table:
     from ..recording.classical import restored_psnr
     from ..recording.earlier import values_of_last_stage
+    from ..recording.schema import metric_columns
 
     trace, n = record.trace, record.config["n_images"]
     # Of a method the last stage: F of different stages are different functions.
@@ -264,6 +268,10 @@ def _images_table(record: RunRecord) -> Table:
         if restored is not None:
             # Neither the lowest F nor the last iteration, where a stage keeps another or a guard steps in.
             columns["kept"] = restored
+    for name in metric_columns(record.config):
+        if name != "psnr" and name in trace:
+            columns[f"{name}: start"] = trace[name][0]
+            columns[f"{name} at lowest"] = trace[name][best, np.arange(n)]
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("image", no_wrap=True)
     table.add_column("status", no_wrap=True)

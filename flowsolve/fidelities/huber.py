@@ -11,43 +11,47 @@ from .base import Fidelity, register_fidelity
 
 @register_fidelity("huber")
 class Huber(Fidelity):
-    """Σ h(u − y), h(r) = r²/2 up to `delta`, then delta (|r| − delta/2): noise with outliers.
+    """scale · Σ h(u − y), h(r) = r²/2 up to `delta`, then delta (|r| − delta/2): noise with outliers.
 
     Parameters
     ----------
     delta : float
         Where the square ends, in units of the measurement, > 0.
+    scale : float, optional
+        Factor in front, > 0; 1 / s² where most differences are Gaussian of deviation s.
 
     Raises
     ------
     ArgumentError
-        If `delta` is not positive.
+        If a number is not positive.
 
     References
     ----------
     Huber, "Robust estimation of a location parameter", Ann. Math. Stat. 35, 1964.
     """
 
-    def __init__(self, delta: float = 0.05) -> None:
+    def __init__(self, delta: float = 0.05, scale: float = 1.0) -> None:
         self.delta = as_number(delta, "delta")
+        self.scale = as_number(scale, "scale")
 
     @property
     def curvature(self) -> float:
-        """1."""
-        return 1.0
+        """The scale."""
+        return self.scale
 
     def _terms(self, u: Array, y: Array) -> Array:
         xp, r = namespace(u), u - y
         size = xp.abs(r)
-        return xp.where(size <= self.delta, 0.5 * r**2, self.delta * (size - 0.5 * self.delta))
+        h = xp.where(size <= self.delta, 0.5 * r**2, self.delta * (size - 0.5 * self.delta))
+        return self.scale * h
 
     def _grad(self, u: Array, y: Array) -> Array:
-        return namespace(u).clip(u - y, -self.delta, self.delta)
+        return self.scale * namespace(u).clip(u - y, -self.delta, self.delta)
 
     def _prox(self, v: Array, y: Array, tau: Any) -> Array:
         # Moreau: the step along the gradient is that of the square, cut off at delta.
-        r = v - y
+        r, tau = v - y, tau * self.scale
         return v - tau * namespace(v).clip(r / (1 + tau), -self.delta, self.delta)
 
     def _options(self) -> dict[str, Any]:
-        return {"delta": self.delta}
+        return {"delta": self.delta} | ({} if self.scale == 1 else {"scale": self.scale})

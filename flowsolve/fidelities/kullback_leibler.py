@@ -25,6 +25,10 @@ class KullbackLeibler(Fidelity):
     background : float, optional
         What is measured where the image is black, >= 0. With a background > 0 the gradient
         stays finite at u = 0.
+    floor : float, optional
+        Where w is below it, the divergence goes on as a parabola of the same value and slope, so that values
+        and gradients are finite everywhere and a descent can come back from w <= 0; 0 for never. One photon,
+        1 / peak, changes little: where nothing was counted the parabola is lowest at w = 0.
 
     Raises
     ------
@@ -37,9 +41,10 @@ class KullbackLeibler(Fidelity):
     variational signal recovery", IEEE J. Sel. Top. Signal Process. 1, 2007 (the prox).
     """
 
-    def __init__(self, peak: float = 1.0, background: float = 0.0) -> None:
+    def __init__(self, peak: float = 1.0, background: float = 0.0, floor: float = 0.0) -> None:
         self.peak = as_number(peak, "peak")
         self.background = as_number(background, "background", zero=True)
+        self.floor = as_number(floor, "floor", zero=True)
 
     def _check(self, u: Array, y: Array) -> Any:
         xp = super()._check(u, y)
@@ -50,29 +55,54 @@ class KullbackLeibler(Fidelity):
         return xp
 
     def _terms(self, u: Array, y: Array) -> Array:
-        xp, w = namespace(u), u + self.background
-        both = (y > 0) & (w > 0)
-        one = xp.ones_like(u)
-        logs = xp.where(both, y * xp.log(xp.where(both, y / xp.where(both, w, one), one)), xp.zeros_like(u))
+        w = u + self.background
+        if not self.floor:
+            return self._divergence(w, y)
+        xp, below = namespace(u), w - self.floor
+        level = self._divergence(xp.full_like(w, self.floor), y)
+        slope, bend = self._parabola(y)
+        return xp.where(below < 0, level + slope * below + 0.5 * bend * below**2, self._divergence(w, y))
+
+    def _divergence(self, w: Array, y: Array) -> Array:
+        xp = namespace(w)
+        both, one = (y > 0) & (w > 0), xp.ones_like(w)
+        logs = xp.where(both, y * xp.log(xp.where(both, y / xp.where(both, w, one), one)), xp.zeros_like(w))
         outside = (w < 0) | ((w == 0) & (y > 0))
-        return xp.where(outside, xp.full_like(u, math.inf), self.peak * (w - y + logs))
+        return xp.where(outside, xp.full_like(w, math.inf), self.peak * (w - y + logs))
+
+    def _parabola(self, y: Array) -> tuple[Array, Array]:
+        """Return slope and curvature of what the divergence goes on as below the floor."""
+        # Where less was counted than the floor it bends as if that had been; at y = 0 not at all otherwise.
+        counted = namespace(y).clip(y, self.floor, None)
+        return self.peak * (1 - y / self.floor), self.peak * counted / self.floor**2
 
     def _grad(self, u: Array, y: Array) -> Array:
         xp, w = namespace(u), u + self.background
         # Outside of the domain there is no gradient: not-a-number says so to who asks.
-        inside = xp.where(w > 0, w, xp.full_like(u, math.nan))
-        ratio = xp.where(y == 0, xp.zeros_like(u), y / inside)
-        return self.peak * (1 - ratio)
+        if not self.floor:
+            inside = xp.where(w > 0, w, xp.full_like(u, math.nan))
+            return self.peak * (1 - xp.where(y == 0, xp.zeros_like(u), y / inside))
+        slope, bend = self._parabola(y)
+        above = self.peak * (1 - y / xp.clip(w, self.floor, None))
+        return xp.where(w < self.floor, slope + bend * (w - self.floor), above)
 
     def _prox(self, v: Array, y: Array, tau: Any) -> Array:
+        w = self._prox_of_divergence(v, y, tau)
+        if self.floor:
+            slope, bend = self._parabola(y)
+            low = (v + self.background + tau * (bend * self.floor - slope)) / (1 + tau * bend)
+            w = namespace(v).where(w < self.floor, low, w)
+        return w - self.background
+
+    def _prox_of_divergence(self, v: Array, y: Array, tau: Any) -> Array:
         xp, step = namespace(v), tau * self.peak
         centre = v + self.background - step
         root = xp.sqrt(centre**2 + 4 * step * y)
         # The positive root of w² − centre · w − step · y, without cancellation for either sign.
         away = centre < 0
         safe = xp.where(away, root - centre, xp.ones_like(v))
-        w = xp.where(away, 2 * step * y / safe, (centre + root) / 2)
-        return w - self.background
+        return xp.where(away, 2 * step * y / safe, (centre + root) / 2)
 
     def _options(self) -> dict[str, Any]:
-        return {"peak": self.peak, "background": self.background}
+        floor = {"floor": self.floor} if self.floor else {}
+        return {"peak": self.peak, "background": self.background, **floor}

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError
-from .base import Functional
+from .base import Functional, register_functional
 
 
+@register_functional("box")
 class Box(Functional):
     """Indicator of lower ≤ x ≤ upper, pixel by pixel; its prox clips.
 

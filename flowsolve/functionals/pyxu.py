@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from ..arrays import to_numpy
-from ..errors import ArgumentError
-from .base import Functional
+from ..errors import ArgumentError, UnsupportedError
+from .base import Functional, register_functional
+
+PLAIN = ("L1Norm", "L2Norm", "LInfinityNorm", "PositiveL1Norm", "PositiveOrthant", "SquaredL2Norm")
+"""Functionals of Pyxu that their shape alone makes, so that a record can name them."""
 
 
+@register_functional("pyxu")
 class PyxuFunctional(Functional):
     """A Pyxu functional with a proximal operator, such as ``pyxu.operator.L1Norm(dim_shape=(3, 64, 64))``.
 
@@ -53,8 +58,29 @@ class PyxuFunctional(Functional):
         return torch.as_tensor(np.stack(moved).reshape(v.shape)).to(v)
 
     def config(self) -> dict[str, Any]:
-        """Return the functional's name and the weight."""
-        return {"name": "pyxu", "functional": type(self.functional).__name__, "weight": self.weight}
+        """Return the functional's name, shape and weight."""
+        kind, shape = type(self.functional).__name__, list(map(int, self.functional.dim_shape))
+        return {"name": "pyxu", "functional": kind, "dim_shape": shape, "weight": self.weight}
+
+    @classmethod
+    def from_config(
+        cls, functional: str, weight: float, dim_shape: Sequence[int] | None = None
+    ) -> PyxuFunctional:
+        """Return the functional that `config` described.
+
+        Raises
+        ------
+        UnsupportedError
+            If it is none that can be made from its name and shape.
+        """
+        if functional not in PLAIN or dim_shape is None:
+            raise UnsupportedError(
+                f"extra: Pyxu's {functional!r} cannot be built again from a record; of Pyxu's can "
+                f"{', '.join(PLAIN)}; others go into a class with @flowsolve.functionals.register_functional"
+            )
+        import pyxu.operator
+
+        return cls(getattr(pyxu.operator, functional)(dim_shape=tuple(dim_shape)), weight)
 
     def _images(self, x: torch.Tensor) -> np.ndarray:
         shape = tuple(self.functional.dim_shape)

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentError
-from .base import Functional
+from .base import Functional, register_functional
 
 
+@register_functional("tv")
 class TotalVariation(Functional):
     """weight · Σ over pixels of ‖∇x‖₂, colour channels coupled or apart, forward differences.
 

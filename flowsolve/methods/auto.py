@@ -235,6 +235,13 @@ class Rule:
 @register_method("auto")
 def auto(problem: InverseProblem, prior: FlowPrior) -> Method:
     """Decides from operator, noise and prior; not worse, as far as one can tell, than a classical start."""
+    method = _decide(problem, prior)
+    if problem.noise.fidelity == "least_squares":
+        return method
+    return replace(method, stages=tuple(stage.in_map_units(problem.sigma) for stage in method.stages))
+
+
+def _decide(problem: InverseProblem, prior: FlowPrior) -> Method:
     seen = survey(problem)
     rule = Rule(problem, prior, seen)
     if seen.complete:

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..flows import FlowPrior
 from ..problem import InverseProblem
 from ..recording import RunRecord
-from ..recording.rebuild import build, prior_of
+from ..recording.rebuild import build, measures_of, prior_of
 from .base import KEYS, Method
 from .guard import classical_guard
 from .running import MethodRun
@@ -45,5 +45,6 @@ def method_of(
             record=path,
             guard=classical_guard if method.guarded else None,
             hashes=described["priors"],
+            measures=measures_of(config),
         ),
     )

@@ -21,6 +21,7 @@ from ..baselines import registry
 from ..errors import RecordError
 from ..flows import FlowPrior
 from ..initialise import Start
+from ..metrics import Measures
 from ..problem import InverseProblem
 from ..recording import RunRecord
 from ..recording.earlier import EarlierStages, EndedStage
@@ -66,6 +67,7 @@ class StageRun(Run):
             limits=limits,
             criterion=criterion if own is None else own | criterion,
             seed=method.seed,
+            measures=method.measures,
         )
         # A named start is made again from its name; one from the stage before is kept by the record.
         self._start_named = not self.stage.continues
@@ -168,6 +170,8 @@ class MethodRun:
         Judges the images at the end.
     hashes : mapping of str to str, optional
         SHA-256 of the stages' own priors, by which alone they are looked for: no path of theirs is opened.
+    measures : Measures, optional
+        Metrics of the trace, as for `flowsolve.run.Run`.
     """
 
     def __init__(
@@ -182,7 +186,9 @@ class MethodRun:
         record_options: dict[str, Any] | None = None,
         guard: Guard | None = None,
         hashes: Mapping[str, str] | None = None,
+        measures: Measures | None = None,
     ) -> None:
+        self.measures = Measures() if measures is None else measures
         self.method, self.prior, self.seed, self.guard = method, prior, seed, guard
         self.problem = problem.to(device=prior.device, dtype=prior.dtype)
         self.shelf = PriorShelf(prior, hashes)

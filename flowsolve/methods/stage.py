@@ -110,9 +110,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self._check_kinds()
-        if self.formulation not in BY_NAME:
-            raise ArgumentError("formulation", repr(self.formulation), " or ".join(BY_NAME))
-        kind = BY_NAME[self.formulation]
+        kind = BY_NAME.get(self.formulation, "formulation")
         if self.phi is not None and self.phi not in kind.phis():
             accepted = f"{' or '.join(map(repr, kind.phis()))} for the {kind.name} objective"
             raise ArgumentError("phi", repr(self.phi), accepted)
@@ -209,8 +207,19 @@ class Stage:
     def weight(self, problem: InverseProblem) -> float | str:
         """Return the weight of the prior term as objectives take it."""
         if self.map_factor is not None:
-            return self.map_factor * problem.sigma**2 / 2
+            return self.map_factor * self._map_weight(problem)
         return "map" if self.lam is None else self.lam
+
+    def _map_weight(self, problem: InverseProblem) -> float:
+        """Return σ²/2 for least squares, ½ for a data term that is a negative log-likelihood."""
+        squares = bool(self.held_out) or problem.noise.fidelity == "least_squares"
+        return problem.sigma**2 / 2 if squares else 0.5
+
+    def in_map_units(self, sigma: float) -> Stage:
+        """Return the stage with its weight in units of σ²/2, for data terms that have the noise in them."""
+        if self.lam is None or sigma == 0:
+            return self
+        return replace(self, lam=None, map_factor=self.lam / (sigma**2 / 2))
 
     def objective(self, problem: InverseProblem, prior: FlowPrior, load: LoadPrior) -> Objective:
         """Return what is minimised.
@@ -225,7 +234,7 @@ class Stage:
             Loads the prior of a name or path.
         """
         put_back = {"put_back": True} if self.put_back else {}
-        return BY_NAME[self.formulation](
+        return BY_NAME.get(self.formulation)(
             problem,
             self.own_prior(prior, load),
             phi=self.phi,
@@ -274,9 +283,9 @@ class Stage:
 
     def in_words(self) -> str:
         """Return one line that says what the stage does."""
-        over = "latents" if issubclass(BY_NAME[self.formulation], Synthesis) else "images"
+        over = "latents" if issubclass(BY_NAME.get(self.formulation), Synthesis) else "images"
         name = "" if self.formulation in ("analysis", "synthesis") else f", loss {self.formulation}"
-        phi = BY_NAME[self.formulation].default_phi if self.phi is None else self.phi
+        phi = BY_NAME.get(self.formulation).default_phi if self.phi is None else self.phi
         weight = "at the MAP weight" if over == "latents" else "at the MAP weight (σ = 0: subject to Ax = y)"
         if self.lam is not None:
             weight = f"with λ = {self.lam:g}"

@@ -2,7 +2,7 @@
 
 from .analysis import Analysis
 from .asim import AsimSynthesis
-from .base import Objective
+from .base import Objective, register_objective, registry
 from .evaluation import Evaluation
 from .gauss_newton import GaussNewton
 from .oberlin_verm import CheckerboardAnalysis, OberlinVermAnalysis, OberlinVermSynthesis
@@ -12,18 +12,18 @@ from .synthesis import Synthesis
 #: The two formulations, by name.
 FORMULATIONS: dict[str, type[Objective]] = {"analysis": Analysis, "synthesis": Synthesis}
 
-#: All objectives by the name that a record has of them, with the published losses of `flowsolve.presets`.
-BY_NAME: dict[str, type[Objective]] = {
-    kind.name: kind
-    for kind in (
-        Analysis,
-        Synthesis,
-        OberlinVermAnalysis,
-        OberlinVermSynthesis,
-        CheckerboardAnalysis,
-        AsimSynthesis,
-    )
-}
+#: All objectives by the name that a record has of them, with the published losses of `flowsolve.presets` and
+#: those that others register.
+BY_NAME = registry
+for _kind in (
+    Analysis,
+    Synthesis,
+    OberlinVermAnalysis,
+    OberlinVermSynthesis,
+    CheckerboardAnalysis,
+    AsimSynthesis,
+):
+    register_objective(_kind.name)(_kind)
 
 __all__ = [
     "BY_NAME",
@@ -38,4 +38,6 @@ __all__ = [
     "Objective",
     "Split",
     "Synthesis",
+    "register_objective",
+    "registry",
 ]

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import torch
 
+from .. import functionals
 from ..described import Described
 from ..errors import ArgumentError, UnsupportedError
 from ..fidelities import Fidelity, HeldOutLeastSquares, LeastSquares
@@ -24,6 +25,7 @@ from ..priors.base import FlowPrior, Prior, require_flow
 from ..priors.terms import LATENTS, ImageTerm, LatentTerm, PriorTerm, names_of
 from ..priors.terms import registry as prior_terms
 from ..problem import InverseProblem
+from ..registry import Registry
 from ..tally import Tally
 from .batch import inner as inner
 from .batch import per_image as per_image
@@ -34,6 +36,9 @@ from .split import Split
 from .weights import Weight, checked_weight, map_factor
 
 Self = TypeVar("Self", bound="Objective")
+
+OF_NOISE = "of_noise"
+"""Key of the description of a data term that is made again from the noise of the problem."""
 
 
 class Objective(Described, ABC):
@@ -59,8 +64,8 @@ class Objective(Described, ABC):
     extra : Functional, optional
         One more term g with a proximal operator (a box, total variation, any Pyxu functional).
     fidelity : Fidelity, optional
-        Data term f(Ax; y), for example `flowsolve.fidelities.KullbackLeibler` for photon counts; ½‖Ax − y‖²
-        unless given.
+        Data term f(Ax; y); unless given, the one that suits the problem's noise: ½‖Ax − y‖² for Gaussian
+        noise, `flowsolve.fidelities.KullbackLeibler` for photon counts.
 
     Raises
     ------
@@ -102,7 +107,8 @@ class Objective(Described, ABC):
         self.problem = problem.to(device=prior.device, dtype=prior.dtype)
         if fidelity is not None and not isinstance(fidelity, Fidelity):
             raise ArgumentError("fidelity", type(fidelity).__name__, "a flowsolve.fidelities.Fidelity")
-        self.fidelity = LeastSquares() if fidelity is None else fidelity
+        self._fidelity_of_noise = fidelity is None
+        self.fidelity = self.problem.noise.data_fidelity(self.problem.y) if fidelity is None else fidelity
         self.extra = extra
         self.lam_given = lam
         self.lam = self._resolve_lam(lam)
@@ -351,7 +357,8 @@ class Objective(Described, ABC):
             raise UnsupportedError(
                 f"the {self.name} objective has no formulation of the same F in the other space"
             )
-        options = dict(self.counterpart_options(), phi=self.phi, lam=self.weight, fidelity=self.fidelity)
+        fidelity = None if self._fidelity_of_noise else self.fidelity
+        options = dict(self.counterpart_options(), phi=self.phi, lam=self.weight, fidelity=fidelity)
         other = kind(self.problem, self.prior, **options)
         other.tally, other.indices = self.tally, self.indices
         return other
@@ -374,11 +381,18 @@ class Objective(Described, ABC):
             "lam": self.lam.tolist() if isinstance(self.lam, torch.Tensor) else self.lam_given,
             "lam_value": self.lam.tolist() if isinstance(self.lam, torch.Tensor) else self.lam,
             "constrained": self.constrained,
-            "fidelity": self.fidelity.config(),
+            "fidelity": self._fidelity_config(),
             "extra": None if self.extra is None else self.extra.config(),
             "options": self.options(),
             **({} if self.has_value else {"has_value": False}),
         }
+
+    def _fidelity_config(self) -> dict[str, Any]:
+        """Return the description of the data term; one that follows from noise and measurements says so."""
+        described = self.fidelity.config()
+        if not self._fidelity_of_noise or len(described) == 1:
+            return described
+        return {"name": described["name"], OF_NOISE: True}
 
     def _resolve_lam(self, lam: Weight | str) -> float | torch.Tensor | None:
         if isinstance(lam, str) and lam == "map":
@@ -460,6 +474,37 @@ class Objective(Described, ABC):
         merged = copy.copy(evaluation)
         merged.value = evaluation.value + self.extra.value(u)
         return merged
+
+
+registry: Registry[type[Objective]] = Registry("objective", "flowsolve.objectives")
+
+
+def register_objective(name: str) -> Callable[[type[Objective]], type[Objective]]:
+    """Return a class decorator that registers an objective under `name`, by which records know it."""
+
+    def store(kind: type[Objective]) -> type[Objective]:
+        registry.register(name)(kind)
+        kind.name = name
+        return kind
+
+    return store
+
+
+def require_describable(objective: Objective) -> None:
+    """Refuse an objective that could not be made again from a record of it.
+
+    Raises
+    ------
+    UnsupportedError
+        If its class, or that of its extra term, is not registered.
+    """
+    if objective.name not in registry or registry.get(objective.name) is not type(objective):
+        raise UnsupportedError(
+            f"objective: {type(objective).__name__} cannot be described, as a record does: it is not "
+            'registered; put @flowsolve.objectives.register_objective("NAME") before the class'
+        )
+    if objective.extra is not None:
+        functionals.describe(objective.extra)
 
 
 def require_closed_form(problem: InverseProblem, purpose: str) -> None:

@@ -27,7 +27,7 @@ def classical_psnr(record: RunRecord) -> dict[str, np.ndarray]:
     for name, x in restored.items():
         if x.shape != truth.shape:
             raise RecordError(f"record: {record.path}: its baseline {name} has the shape {x.shape}")
-    found = {name: psnr(x, truth) for name, x in restored.items()}
+    found = {name: psnr(*in_frame(record, x, truth)) for name, x in restored.items()}
     return dict(sorted(found.items(), key=lambda item: (item[0] in ORACLES, -float(np.mean(item[1])))))
 
 
@@ -37,4 +37,13 @@ def restored_psnr(record: RunRecord) -> np.ndarray | None:
     It is that of the images themselves, which may be a classical start that no iteration of the trace has.
     """
     truth, x = record.problem.get("x_true"), record.best["x"]
-    return None if truth is None or not np.isfinite(x).all() else psnr(x, truth)
+    return None if truth is None or not np.isfinite(x).all() else psnr(*in_frame(record, x, truth))
+
+
+def in_frame(record: RunRecord, *images: np.ndarray) -> list[np.ndarray]:
+    """Return what measurements show of images (..., H, W): all, or what lies in the frame of the record."""
+    frame = record.config.get("frame")
+    if frame is None:
+        return list(images)
+    rows, columns = (slice(*side) for side in frame)
+    return [x[..., rows, columns] for x in images]

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..objectives.base import Objective
+from ..objectives.base import Objective, require_describable
 from ..solvers.base import Solver, describe
-from ..stopping import Criterion
+from ..stopping import Criterion, describe_criterion
 
 if TYPE_CHECKING:
     from ..initialise import Start
+    from ..problem import InverseProblem
 
 #: Packages whose versions can change the numbers of a run.
 PACKAGES = ("flowsolve", "torch", "numpy", "scipy", "h5py", "pyxu", "safetensors", "scikit-image")
@@ -40,14 +41,13 @@ def describe_run(
     criterion : Criterion
         The stopping criterion they make, with any further one.
     """
+    require_describable(objective)
     prior, problem = objective.prior, objective.problem
     return {
         "operator": problem.operator.config(),
-        "noise": {
-            "model": "gaussian",
-            "sigma": problem.sigma,
-            **({"estimated": True} if problem.sigma_estimated else {}),
-        },
+        "noise": _describe_noise(problem),
+        **({} if problem.task is None else {"task": problem.task.config()}),
+        **_describe_frame(problem),
         "n_images": len(problem),
         "image_shape": list(objective.shape),
         "prior": {
@@ -60,12 +60,27 @@ def describe_run(
         "solver": {**describe(solver), "resumes_exactly": solver.resumes_exactly()},
         "initialiser": {"name": start.name, "seed": seed},
         "limits": limits,
-        "stopping": criterion.config(),
+        "stopping": describe_criterion(criterion),
         "dtype": _dtype_name(prior.dtype),
         "device": str(prior.device),
         "threads": torch.get_num_threads(),
         "versions": current_versions(),
     }
+
+
+def _describe_noise(problem: InverseProblem) -> dict[str, Any]:
+    """Return model and level of the noise, and the model's parameters where the level is not all of them."""
+    described = problem.noise.config()
+    model = described.pop("name")
+    estimated = {"estimated": True} if problem.sigma_estimated else {}
+    parameters = {} if described == {"sigma": problem.sigma} else {"parameters": described}
+    return {"model": model, "sigma": problem.sigma, **parameters, **estimated}
+
+
+def _describe_frame(problem: InverseProblem) -> dict[str, Any]:
+    """Return first and last rows and columns that measurements show, where they do not show all."""
+    frame = problem.operator.frame
+    return {} if frame is None else {"frame": [[side.start, side.stop] for side in frame]}
 
 
 def current_versions() -> dict[str, str | None]:

@@ -53,8 +53,32 @@ class Named(_Part):
 class NoiseConfig(_Part):
     """The noise that the problem assumes."""
 
+    model: Text = "gaussian"
     sigma: float = Field(ge=0)
+    parameters: dict[Text, Any] | None = None
     estimated: bool = False
+
+
+class TaskConfig(_Part):
+    """The task that the problem was one of."""
+
+    name: Text
+    options: dict[Text, Any] = {}
+
+
+class MetricColumn(_Part):
+    """A column of the trace that tells how good images are."""
+
+    name: Text
+    unit: Text = ""
+    better: Literal["higher", "lower"] = "higher"
+
+
+class MetricsConfig(_Part):
+    """Which metrics were asked, and how often."""
+
+    every: int = Field(default=1, ge=1)
+    columns: list[MetricColumn] = Field(max_length=100)
 
 
 class PriorConfig(_Part):
@@ -144,6 +168,8 @@ class RunConfig(_Part):
 
     operator: Named
     noise: NoiseConfig
+    task: TaskConfig | None = None
+    frame: list[list[Annotated[int, Field(ge=0, le=MOST)]]] | None = None
     n_images: Count
     image_shape: list[Count] = Field(min_length=1, max_length=8)
     prior: PriorConfig
@@ -151,6 +177,7 @@ class RunConfig(_Part):
     solver: SolverConfig
     initialiser: InitialiserConfig
     limits: LimitsConfig
+    metrics: MetricsConfig | None = None
     stopping: dict[str, Any]
     dtype: Literal["float32", "float64"]
     device: str = Field(pattern="^[a-z]{1,16}(:[0-9]{1,3})?$")
@@ -162,6 +189,8 @@ class RunConfig(_Part):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
+        if self.frame is not None and [len(side) for side in self.frame] != [2, 2]:
+            raise ValueError("frame: not first and last of rows and columns")
         for name in ("lam", "lam_value"):
             weights = getattr(self.objective, name)
             if isinstance(weights, list) and len(weights) != self.n_images:

@@ -9,12 +9,14 @@ from typing import Any, TypeVar
 
 import torch
 
-from .. import fidelities
-from ..errors import FlowsolveError, RecordError, UnsupportedError
+from .. import fidelities, functionals, noise, tasks
+from ..errors import ArgumentError, FlowsolveError, RecordError, UnsupportedError
 from ..flows.zoo import find_prior
-from ..functionals import Box, Functional, TotalVariation
+from ..functionals import Functional
 from ..initialise import Start
+from ..metrics import Measures
 from ..objectives import BY_NAME, Objective
+from ..objectives.base import OF_NOISE
 from ..operators import LinearOperator, from_config
 from ..priors.base import Prior
 from ..problem import InverseProblem
@@ -24,8 +26,6 @@ from .config import current_versions
 from .reader import RunRecord
 
 T = TypeVar("T")
-
-FUNCTIONALS: dict[str, type[Functional]] = {"box": Box, "tv": TotalVariation}
 
 
 #: Numbers in an operator's description that are no size.
@@ -53,6 +53,8 @@ class Rebuilt:
         The usual limits.
     criterion : Criterion
         The whole stopping criterion.
+    measures : Measures
+        The metrics of the trace.
     """
 
     objective: Objective
@@ -61,6 +63,7 @@ class Rebuilt:
     seed: int
     limits: dict[str, Any]
     criterion: Criterion
+    measures: Measures
 
 
 def rebuild(record: RunRecord, prior: Prior | None = None) -> Rebuilt:
@@ -96,7 +99,25 @@ def rebuild(record: RunRecord, prior: Prior | None = None) -> Rebuilt:
         start["seed"],
         config["limits"],
         build("stopping", lambda: criterion_from_config(config["stopping"])),
+        measures_of(config),
     )
+
+
+def measures_of(config: dict[str, Any]) -> Measures:
+    """Return the metrics of a configuration.
+
+    Raises
+    ------
+    RecordError
+        If one is not registered here.
+    """
+    try:
+        return Measures.from_config(config.get("metrics"))
+    except ArgumentError as error:
+        raise RecordError(
+            f"record: the metric {error.given} of its trace is not registered here; import what registers "
+            "it, with flowsolve.metrics.register_metric or an entry point of the group flowsolve.metrics"
+        ) from error
 
 
 def build(what: str, make: Callable[[], T]) -> T:
@@ -162,15 +183,38 @@ def _check_sizes(described: Any, most: float, key: str = "operator") -> None:
 def _objective(described: dict[str, Any], problem: InverseProblem, prior: Prior) -> Objective:
     if described["formulation"] not in BY_NAME:
         raise RecordError(f"record: there is no formulation {described['formulation']!r}")
-    return BY_NAME[described["formulation"]](
+    return BY_NAME.get(described["formulation"])(
         problem,
         prior,
         phi=described["phi"],
         lam=described["lam"],
         extra=_functional(described["extra"]),
-        fidelity=fidelities.from_config(described["fidelity"]),
+        fidelity=_fidelity(described["fidelity"]),
         **described["options"],
     )
+
+
+def _fidelity(described: dict[str, Any]) -> fidelities.Fidelity | None:
+    """Return a data term; None for the one that the problem's noise has."""
+    return None if described.get(OF_NOISE) is True else fidelities.from_config(described)
+
+
+def _noise(described: dict[str, Any]) -> noise.NoiseModel | None:
+    """Return the noise model of a problem; None for the Gaussian one that sigma describes."""
+    if described.get("parameters") is None:
+        return None
+    return noise.from_config({**described["parameters"], "name": described["model"]})
+
+
+def _task(described: dict[str, Any] | None) -> tasks.Task | None:
+    """Return the task of a problem, without the arrays that its operator has; None where it is not there."""
+    if described is None or described["name"] not in tasks.registry:
+        return None
+    try:
+        return tasks.make_task(described["name"], described.get("options"))
+    except FlowsolveError:
+        # One that cannot be made without a file, or of another version: its operator is there all the same.
+        return None
 
 
 def problem_of(record: RunRecord) -> InverseProblem:
@@ -178,7 +222,12 @@ def problem_of(record: RunRecord) -> InverseProblem:
     config, data = record.config, record.problem
     operator = build_operator(config, data["y"].shape[1:])
     sigma, x_true = float(data["sigma"]), data.get("x_true")
-    problem = build("problem", lambda: InverseProblem(operator, data["y"], sigma=sigma, x_true=x_true))
+    model = build("noise", lambda: _noise(config["noise"]))
+    task = _task(config.get("task"))
+    problem = build(
+        "problem",
+        lambda: InverseProblem(operator, data["y"], sigma=sigma, noise=model, x_true=x_true, task=task),
+    )
     problem.sigma_estimated = bool(config["noise"].get("estimated", False))
     return problem
 
@@ -218,8 +267,8 @@ def prior_of(config: dict[str, Any], prior: Prior | None) -> Prior:
 def _functional(described: dict[str, Any] | None) -> Functional | None:
     if described is None:
         return None
-    options = dict(described)
-    name = options.pop("name")
-    if name not in FUNCTIONALS:
-        raise UnsupportedError(f"extra: a {name!r} term cannot be built again from a record")
-    return FUNCTIONALS[name](**options)
+    if described["name"] not in functionals.registry:
+        raise UnsupportedError(
+            f"extra: a {described['name']!r} term cannot be built again from a record: not registered here"
+        )
+    return functionals.from_config(described)

@@ -162,7 +162,7 @@ def rerun(
 
 
 def _longer(
-    record: RunRecord, prior: FlowPrior | None, max_iter: int, callback: Callable[[Any], bool | None] | None
+    record: RunRecord, prior: Prior | None, max_iter: int, callback: Callable[[Any], bool | None] | None
 ) -> Result:
     """Repeat a finished run beyond its end, in a record beside it that takes its place when it is whole."""
     beside = record.path.with_name(f"{record.path.stem}-longer.h5")
@@ -200,6 +200,7 @@ def _run(record: RunRecord, prior: Prior | None, max_iter: int | None = None) ->
             limits=built.limits,
             criterion=built.criterion,
             seed=built.seed,
+            measures=built.measures,
         ),
     )
 

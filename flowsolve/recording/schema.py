@@ -31,6 +31,16 @@ UNITS = {"psnr": "dB", "seconds": "s"}
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 
+PSNR = {"name": "psnr", "unit": "dB", "better": "higher"}
+"""The metric of records that do not say which they have."""
+
+
+def metric_columns(config: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return the metrics that a record's trace has columns of, where the truth is known, by name."""
+    columns = (config.get("metrics") or {"columns": [PSNR]})["columns"]
+    return {column["name"]: {"unit": "", "better": "higher", **column} for column in columns}
+
+
 def check_schema(attributes: Mapping[str, Any], path: Path) -> int:
     """Return the schema a record was written with.
 

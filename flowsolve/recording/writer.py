@@ -109,6 +109,8 @@ class RunWriter:
             reason = "may not be written to" if self.path.parent.is_dir() else "is no folder"
             raise RecordError(f"record: cannot create {self.path}: {self.path.parent} {reason}")
         text = json.dumps(plain(config, "record"))
+        columns = (config.get("metrics") or {}).get("columns", ())
+        self._units = UNITS | {column["name"]: column["unit"] for column in columns if column["unit"]}
         self._lay_out_all = lambda: self._lay_out(text, objective, start or {})
         self.seconds = 0.0
         self._rows: list[tuple[int, dict[str, np.ndarray]]] = []
@@ -380,8 +382,8 @@ class RunWriter:
                 name, (n, 0), column.dtype, maxshape=(n, None), chunks=(n, TRACE_CHUNK)
             )
             data.attrs["interpretation"] = "spectrum"
-            if name in UNITS:
-                data.attrs["units"] = UNITS[name]
+            if name in self._units:
+                data.attrs["units"] = self._units[name]
 
     def _snapshot(self, iteration: int, x: np.ndarray) -> None:
         ask_for_room(self._file, x.nbytes)

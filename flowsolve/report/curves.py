@@ -36,7 +36,7 @@ class Curve:
     ----------
     iteration : numpy.ndarray, shape (K,)
         Iterations that were kept.
-    columns : numpy.ndarray, shape (N, len(COLUMNS), K), float64
+    columns : numpy.ndarray, shape (N, len(COLUMNS) + metrics, K), float64
         F in the place of ``gap`` until the lowest is known.
     lowest : numpy.ndarray, shape (N,)
         Lowest F of each image along the whole run.
@@ -47,8 +47,16 @@ class Curve:
     lowest: np.ndarray
 
 
-def read_curve(entry: RunEntry) -> Curve | None:
-    """Return the curves of a run, or None where there is nothing to draw yet."""
+def read_curve(entry: RunEntry, metrics: tuple[str, ...] = ()) -> Curve | None:
+    """Return the curves of a run, or None where there is nothing to draw yet.
+
+    Parameters
+    ----------
+    entry : RunEntry
+        The run.
+    metrics : tuple of str
+        Columns of the trace that come after `COLUMNS`.
+    """
     try:
         trace = entry.trace
     except RecordError:
@@ -58,7 +66,7 @@ def read_curve(entry: RunEntry) -> Curve | None:
     value = values_of_last_stage(trace)
     names = {"gap": value, "flow": sum(trace[name] for name in PASSES)}
     unknown = np.full(value.shape, np.nan)
-    columns = [names.get(name, trace.get(name, unknown)) for name in COLUMNS]
+    columns = [names.get(name, trace.get(name, unknown)) for name in (*COLUMNS, *metrics)]
     # The best points must not fall between those that are kept.
     must = {int(np.nan_to_num(value.mean(1), nan=np.inf).argmin())}
     if "psnr" in trace:
@@ -95,7 +103,9 @@ def thin(length: int, most: int, must: set[int] | None = None) -> np.ndarray:
     return np.unique(np.concatenate([kept, sorted(must)]))
 
 
-def pack_curves(curves: Sequence[Curve | None], lowest: Sequence[np.ndarray]) -> dict[str, Any]:
+def pack_curves(
+    curves: Sequence[Curve | None], lowest: Sequence[np.ndarray], metrics: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Return all curves for the page.
 
     Parameters
@@ -104,6 +114,8 @@ def pack_curves(curves: Sequence[Curve | None], lowest: Sequence[np.ndarray]) ->
         One a run.
     lowest : sequence of numpy.ndarray, shape (N,)
         For each run, the lowest F of any run on each of its problems.
+    metrics : tuple of str
+        As for `read_curve`.
 
     Returns
     -------
@@ -126,13 +138,13 @@ def pack_curves(curves: Sequence[Curve | None], lowest: Sequence[np.ndarray]) ->
         means.append((curve.iteration, columns.mean(0, keepdims=True)))
         kept = thin(len(curve.iteration), each) if each >= FEWEST and len(columns) > 1 else None
         single.append(None if kept is None else (curve.iteration[kept], columns[:, :, kept]))
-    return {"columns": list(COLUMNS), "means": _block(means), "images": _block(single)}
+    return {"columns": [*COLUMNS, *metrics], "means": _block(means), "images": _block(single)}
 
 
 def _points_of_an_image(curves: Sequence[Curve | None]) -> int:
     """Return how many points each image's curve may have, so that all of them fit in the room."""
-    images = sum(len(curve.columns) for curve in curves if curve is not None)
-    return min(POINTS, ROOM // max(1, images * len(COLUMNS) * 4))
+    numbers = sum(curve.columns.shape[0] * curve.columns.shape[1] for curve in curves if curve is not None)
+    return min(POINTS, ROOM // max(1, numbers * 4))
 
 
 def _block(blocks: Sequence[tuple[np.ndarray, np.ndarray] | None]) -> dict[str, Any]:

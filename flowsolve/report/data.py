@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import __version__
 from ..errors import ArgumentError, RecordError
+from ..recording.schema import metric_columns
 from ..studies import curves as studies
 from ..studies.answers import answers
 from ..studies.index import MEASUREMENT, OBJECTIVE, Index, RunEntry
@@ -79,7 +80,8 @@ def report_data(index: Index, *, title: str, room: int = ROOM) -> dict[str, Any]
         ``answers``, ``runs``, ``rows`` (one a run and image), ``curves``, ``targets``, ``gallery``,
         ``configs``, ``failed``, ``waiting``; numbers as `packing.pack` writes them.
     """
-    curves = [read_curve(entry) for entry in index.runs]
+    metrics = _metrics(index.runs)
+    curves = [read_curve(entry, tuple(metrics)) for entry in index.runs]
     problem, lowest = _problems(index, curves)
     problems = {OBJECTIVE: problem, MEASUREMENT: _number(index, MEASUREMENT)}
     own = np.split(lowest[problem], np.cumsum([len(entry.images) for entry in index.runs])[:-1])
@@ -90,8 +92,9 @@ def report_data(index: Index, *, title: str, room: int = ROOM) -> dict[str, Any]
         "answers": _answers(index),
         "points": POINTS,
         "runs": _runs(index),
-        "rows": _rows(index.table, problems),
-        "curves": pack_curves(curves, own),
+        "rows": _rows(index.table, problems, metrics),
+        "metrics": [{"name": name, **about} for name, about in metrics.items()],
+        "curves": pack_curves(curves, own, tuple(metrics)),
         "targets": pack_targets(_by_row(index), problems),
         "gallery": pack_gallery(index, room),
         "configs": _configs(index.runs),
@@ -154,14 +157,30 @@ def _runs(index: Index) -> dict[str, Any]:
     }
 
 
-def _rows(table: pandas.DataFrame, problems: dict[tuple[str, ...], np.ndarray]) -> dict[str, Any]:
+def _metrics(runs: Sequence[RunEntry]) -> dict[str, dict[str, str]]:
+    """Return the metrics of the runs beside PSNR, with unit and which values are better."""
+    found: dict[str, dict[str, str]] = {}
+    for entry in runs:
+        found |= metric_columns(_config(entry))
+    return {
+        name: {key: str(about[key]) for key in ("unit", "better")}
+        for name, about in found.items()
+        if name != "psnr"
+    }
+
+
+def _rows(
+    table: pandas.DataFrame, problems: dict[tuple[str, ...], np.ndarray], metrics: Iterable[str]
+) -> dict[str, Any]:
     """Return the table, a column at a time."""
+    further = [f"{name}{part}" for name in metrics for part in ("", "_start", "_peak", "_final")]
+    kinds = NUMBERS | {name: "f4" for name in further if name in table}
     return {
         "image": pack_words([str(image) for image in table["image"]]),
         "status": pack_words([str(status) for status in table["status"]]),
         "problem": pack(problems[OBJECTIVE]),
         "measurement": pack(problems[MEASUREMENT]),
-        "numbers": {name: pack(table[name].to_numpy(), kind) for name, kind in NUMBERS.items()},
+        "numbers": {name: pack(table[name].to_numpy(), kind) for name, kind in kinds.items()},
     }
 
 

@@ -26,7 +26,7 @@ from ..run import Run
 from ..solvers.base import make_solver
 from ..threads import use_threads
 from .cells import Cell
-from .compatibility import build_operator
+from .compatibility import build_operator, task_of
 from .folder import StudyFolder
 from .inputs import Inputs, Paths, kept_prior, read_inputs
 
@@ -125,7 +125,7 @@ def make_problem(cell: Cell, inputs: Inputs, prior: FlowPrior) -> InverseProblem
     operator = build_operator(cell, inputs)
     x = torch.as_tensor(inputs.x).to(device=prior.device, dtype=prior.dtype)
     y = degrade(operator, x, sigma=cell.sigma, seed=cell.measurement_seed)
-    problem = InverseProblem(operator, y, sigma=cell.sigma, x_true=x)
+    problem = InverseProblem(operator, y, sigma=cell.sigma, x_true=x, task=task_of(cell, inputs))
     if len(cell.images) < len(x):
         problem = problem.select(range(cell.first, cell.first + len(cell.images)))
     return problem
@@ -204,6 +204,9 @@ def _bring_to_its_end(
         snapshot_every=compute["snapshot_every"],
         checkpoint_seconds=compute["checkpoint_seconds"],
         flush_seconds=compute["flush_seconds"],
+        # Plans that were made before there were others have none.
+        metrics=compute.get("metrics", ["psnr"]),
+        metric_every=compute.get("metric_every", 1),
     )
     run.complete(callback)
 

@@ -23,7 +23,7 @@ from ..operators import LinearOperator
 from ..problem import InverseProblem, degrade
 from ..solvers.base import make_solver
 from .cells import Cell
-from .inputs import Inputs
+from .inputs import Inputs, file_key
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,8 @@ class Compatibility:
     def _problem(self, cell: Cell) -> InverseProblem:
         operator, sigma = self._operator(cell)[0], cell.sigma
         x = torch.as_tensor(self.inputs.x[:1], dtype=torch.float64)
-        return InverseProblem(operator, degrade(operator, x, sigma=sigma, seed=0), sigma=sigma, x_true=x)
+        y = degrade(operator, x, sigma=sigma, seed=0)
+        return InverseProblem(operator, y, sigma=sigma, x_true=x, task=task_of(cell, self.inputs))
 
     def _objective(self, cell: Cell) -> Made:
         def make() -> Objective:
@@ -165,14 +166,18 @@ def build_operator(cell: Cell, inputs: Inputs) -> LinearOperator:
     ArgumentError
         If an option does not fit the images.
     """
-    options = dict(cell.operator)
-    for name, arrays in (("mask", inputs.masks), ("kernel", inputs.kernels)):
-        if name in options:
-            options[name] = arrays[options[name]]
     shape: Any = inputs.x.shape[1:]
-    return tasks.registry.get(cell.task_name).operator(
-        shape, n_images=len(inputs.x), seed=cell.measurement_seed, options=tasks.TaskOptions(**options)
-    )
+    return task_of(cell, inputs).operator(shape, n_images=len(inputs.x), seed=cell.measurement_seed)
+
+
+def task_of(cell: Cell, inputs: Inputs) -> tasks.Task:
+    """Return the task of a cell with its options, arrays in the place of files."""
+    known = tasks.registry.get(cell.task_name).options()
+    options = dict(cell.operator)
+    for name, option in known.items():
+        if option.read is not None and name in options:
+            options[name] = inputs.files[name][file_key(option, cell.operator)]
+    return tasks.make_task(cell.task_name, options)
 
 
 def _about(cell: Cell, *, objective: bool = True) -> str:

@@ -26,6 +26,7 @@ from ..errors import ArgumentError, FlowsolveError
 from ..flows.raw import PREFIX as RAW
 from ..flows.zoo import PRIORS
 from ..methods import registry as method_registry
+from ..metrics import registry as metric_registry
 from ..objectives import FORMULATIONS, Analysis
 from ..registry import Registry
 from ..solvers.base import make_solver
@@ -102,6 +103,10 @@ def _method(name: str) -> str:
     return _known(name, method_registry, "method")
 
 
+def _metric(name: str) -> str:
+    return _known(name, metric_registry, "metrics")
+
+
 def _lam(value: Any) -> float | str:
     """Return a weight: a number, "map", or a multiple of it such as "0.3 map" in one form."""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -116,6 +121,14 @@ def _lam(value: Any) -> float | str:
         if value.strip().endswith("map") and not rest and 0 <= number < float("inf"):
             return "map" if number == 1 else f"{number:g} map"
     raise ValueError(f"got {value!r}; accepted: a finite number >= 0, 'map' (σ²/2), or a multiple: '0.3 map'")
+
+
+def _option(option: tasks.Option, value: Any) -> None:
+    """Refuse a value that an option does not take; a file is a name here."""
+    if option.read is None:
+        option.check(value)
+    elif not isinstance(value, str):
+        raise ArgumentError(option.name, repr(value), "the name of a file")
 
 
 def _choice(*choices: str) -> Any:
@@ -195,6 +208,8 @@ class Compute(Table):
         Number format, device, and threads of one run.
     checkpoint_seconds, flush_seconds, snapshot_every : float, float, int
         As for `flowsolve.solve`.
+    metrics, metric_every : list of str, int
+        Likewise.
     """
 
     dtype: Annotated[str, _choice("float32", "float64")] = "float32"
@@ -203,10 +218,12 @@ class Compute(Table):
     checkpoint_seconds: float = Field(default=10.0, ge=0, allow_inf_nan=False)
     flush_seconds: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     snapshot_every: int | None = Field(default=None, ge=1)
+    metrics: list[Annotated[str, AfterValidator(_metric)]] = ["psnr"]
+    metric_every: int = Field(default=1, ge=1)
 
 
-class TaskTable(Table):
-    """``[tasks.NAME]``: a task with options of its own.
+class TaskTable(BaseModel):
+    """``[tasks.NAME]``: a task with options of its own, which are the keys beside those below.
 
     Attributes
     ----------
@@ -216,32 +233,38 @@ class TaskTable(Table):
         Noise levels; else the task's.
     seed : int
         Seed of the noise and of random masks: all runs of the task see the same measurements.
-    factor, kernel_size, missing, box, mask, kernel
-        As `flowsolve.tasks.TaskOptions`; mask and kernel are files.
     """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     task: TaskName
     sigma: Levels | None = None
     seed: int = Field(default=0, ge=0)
-    factor: int | None = Field(default=None, ge=1)
-    kernel_size: int | None = Field(default=None, ge=1)
-    missing: float | None = Field(default=None, ge=0, lt=1)
-    box: int | None = Field(default=None, ge=1)
-    mask: str | None = None
-    kernel: str | None = None
 
     def options(self) -> dict[str, Any]:
-        """Return the options of the operator that were given."""
-        return self.model_dump(exclude_none=True, exclude={"task", "sigma", "seed"})
+        """Return the options of the task that were given; files by their names."""
+        return dict(self.model_extra or {})
+
+    def files(self) -> dict[str, tasks.Option]:
+        """Return the options that were given and are files."""
+        known = tasks.registry.get(self.task).options()
+        return {name: known[name] for name in self.options() if known[name].read is not None}
 
     @model_validator(mode="after")
     def _concern_the_task(self) -> TaskTable:
-        takes = tasks.registry.get(self.task).takes
-        wrong = [name for name in self.options() if name not in takes]
+        known = tasks.registry.get(self.task).options()
+        wrong = {}
+        for name, value in self.options().items():
+            if name not in known:
+                accepted = ", ".join(known) or "no options"
+                wrong[name] = f"the task {self.task} does not take it; accepted: {accepted}"
+                continue
+            try:
+                _option(known[name], value)
+            except ArgumentError as error:
+                wrong[name] = f"got {error.given}; accepted: {error.accepted}"
         if wrong:
-            accepted = ", ".join(takes) or "no options"
-            said = f"the task {self.task} does not take it; accepted: {accepted}"
-            raise _wrong_parts({name: said for name in wrong})
+            raise _wrong_parts(wrong)
         return self
 
 

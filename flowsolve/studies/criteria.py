@@ -112,7 +112,7 @@ class ByPsnr(_Traced):
 
     def of_images(self, x: torch.Tensor) -> float:
         """Return the mean PSNR."""
-        return float(psnr(x, self.problem.x_true).mean())
+        return float(psnr(*map(self.problem.in_frame, (x, self.problem.x_true))).mean())
 
     def explain(self) -> str:
         """Return a sentence on what ranks and why."""
@@ -193,7 +193,9 @@ class ByHeldOutPixels(Criterion):
         self._hidden = torch.as_tensor((weights != 0) & hidden).to(problem.y.device).expand_as(problem.y)
         if not self._hidden.any():
             raise ArgumentError("images", "too few measured pixels to hold some out", "larger measurements")
-        self.problem = InverseProblem(reduced, problem.y * kept, sigma=problem.sigma, x_true=problem.x_true)
+        self.problem = InverseProblem(
+            reduced, problem.y * kept, sigma=problem.sigma, noise=problem.noise, x_true=problem.x_true
+        )
         self.seen = self.problem
         self._points: WeakKeyDictionary[Run, dict[int, float]] = WeakKeyDictionary()
 

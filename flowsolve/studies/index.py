@@ -103,7 +103,8 @@ class Index:
     waiting : list of dict
         Planned cells with neither a record nor a failure.
     table : pandas.DataFrame
-        One row a run and image; the columns are those of `flowsolve.studies.rows.COLUMNS`.
+        One row a run and image; the columns are those of `flowsolve.studies.rows.COLUMNS`, and those of
+        further metrics.
     """
 
     runs: list[RunEntry]
@@ -198,7 +199,9 @@ def read_index(paths: Sequence[str | Path], previous: Index | None = None) -> In
         entry, own = _with_unique_id(seen, taken)
         index.runs.append(entry)
         rows += own
-    index.table = pandas.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+    further = dict.fromkeys((name for row in rows for name in row if name not in COLUMNS), "float64")
+    kinds = COLUMNS | further
+    index.table = pandas.DataFrame(rows, columns=list(kinds)).astype(kinds)
     return index
 
 

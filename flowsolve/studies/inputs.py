@@ -8,15 +8,50 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from .. import tasks
 from ..errors import ArgumentError
 from ..flows import FlowPrior, load_prior
-from ..images import ImageSet, read_images, read_kernel, read_mask
+from ..images import ImageSet, read_images
+
+USUAL = ("mask", "kernel")
+"""Options whose files came first in a digest before tasks could have others."""
+
+
+@dataclass(frozen=True)
+class OptionFile:
+    """A file that an option of a task stands for.
+
+    Attributes
+    ----------
+    task, option : str
+        Names of task and option.
+    key : str
+        What `file_key` calls it.
+    path : str
+        Where it is.
+    options : tuple of (str, str)
+        Other options, which say how it is read.
+    """
+
+    task: str
+    option: str
+    key: str
+    path: str
+    options: tuple[tuple[str, str], ...] = ()
+
+    def read(self) -> np.ndarray:
+        """Return the array in the file, or raise `ArgumentError`."""
+        read = tasks.registry.get(self.task).options()[self.option].read
+        assert read is not None
+        return read(self.path, dict(self.options))
 
 
 @dataclass(frozen=True)
@@ -29,16 +64,15 @@ class Paths:
         Image files, folders and zips.
     limit : int or None
         Most images that are read.
-    masks, kernels : tuple of (str, str)
-        Pairs of name and file.
+    files : tuple of OptionFile
+        The files of options of tasks.
     digest : str
         `Inputs.digest` that they should have; "" for any.
     """
 
     images: tuple[str, ...]
     limit: int | None = None
-    masks: tuple[tuple[str, str], ...] = ()
-    kernels: tuple[tuple[str, str], ...] = ()
+    files: tuple[OptionFile, ...] = ()
     digest: str = ""
 
 
@@ -52,21 +86,21 @@ class Inputs:
         The clean images, in [0, 1].
     names : list of str
         Their names.
-    masks, kernels : dict of str to numpy.ndarray
-        As `flowsolve.tasks.TaskOptions` takes them, by the names the study file has for them.
+    files : dict of str to dict of str to numpy.ndarray
+        Arrays that tasks take, by the option and by what `file_key` calls the file.
     """
 
     x: np.ndarray
     names: list[str]
-    masks: dict[str, np.ndarray] = field(default_factory=dict)
-    kernels: dict[str, np.ndarray] = field(default_factory=dict)
+    files: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the images, masks and kernels, with their names."""
+        """SHA-256 of the images and of the files of tasks, with their names."""
         made = hashlib.sha256(repr((self.x.shape, self.names)).encode())
         made.update(np.ascontiguousarray(self.x).tobytes())
-        for arrays in (self.masks, self.kernels):
+        for option in (*USUAL, *sorted(set(self.files) - set(USUAL))):
+            arrays = self.files.get(option, {})
             for name in sorted(arrays):
                 made.update(repr((name, arrays[name].shape)).encode())
                 made.update(np.ascontiguousarray(arrays[name]).tobytes())
@@ -86,12 +120,24 @@ def read_inputs(paths: Paths) -> Inputs:
     inputs = Inputs(
         images.x,
         images.names,
-        {name: read_mask(path) for name, path in paths.masks},
-        {name: read_kernel(path) for name, path in paths.kernels},
+        _read(paths.files),
     )
     if paths.digest and inputs.digest != paths.digest:
         raise ArgumentError("images", "other images than the study was planned with", "the same files")
     return inputs
+
+
+def _read(files: tuple[OptionFile, ...]) -> dict[str, dict[str, np.ndarray]]:
+    arrays: dict[str, dict[str, np.ndarray]] = {}
+    for file in files:
+        arrays.setdefault(file.option, {})[file.key] = file.read()
+    return arrays
+
+
+def file_key(option: tasks.Option, options: Mapping[str, Any]) -> str:
+    """Return what tells the array of an option's file: its name, and what else says how it is read."""
+    said = [f" {name}={options[name]}" for name in option.read_with if options.get(name) is not None]
+    return str(options[option.name]) + "".join(said)
 
 
 @functools.lru_cache(maxsize=2)

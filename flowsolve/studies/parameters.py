@@ -39,7 +39,7 @@ def parameters_of_record(path: Path, config: dict[str, Any]) -> dict[str, Any]:
     n = config["n_images"]
     found = {
         "id": path.parent.name if path.name == "run.h5" else path.stem,
-        "task": summary.get("task") or task_of(operator),
+        "task": summary.get("task") or (config.get("task") or {}).get("name") or task_of(operator),
         "sigma": config["noise"]["sigma"],
         "operator": {k: v for k, v in operator.items() if k not in NOT_OPTIONS},
         "prior": config["prior"]["name"],

@@ -8,29 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .. import tasks
 from ..errors import ArgumentError, FlowsolveError
 from ..flows import FlowPrior
 from ..flows.raw import PREFIX as RAW
-from ..images import read_kernel, read_mask
 from .cells import Candidate, Cell, candidates
 from .compatibility import Compatibility, Refusal
-from .config import WEIGHTS, Study
-from .inputs import Inputs, Paths, found, kept_prior, read_inputs
+from .config import WEIGHTS, Study, TaskTable
+from .inputs import Inputs, OptionFile, Paths, file_key, found, kept_prior, read_inputs
 from .parsing import StudyFile, read_study
 from .positions import Place
 
 #: Version of the layout of a plan.
 SCHEMA = 1
-
-#: Options of tasks that are files, and what reads them.
-READERS: dict[str, Callable[[str], np.ndarray]] = {"mask": read_mask, "kernel": read_kernel}
 
 #: Height and width of the image that stands in for missing ones, where priors take any: room for every blur.
 ANY_SIZE = (256, 256)
@@ -126,26 +123,37 @@ def _inputs(file: StudyFile, data: Path | None) -> tuple[Inputs | None, Paths]:
     """Return the arrays of a study, None if the images cannot be read, and where they are."""
     study = file.study
 
-    def named(option: str) -> list[tuple[str, str, str]]:
-        tables = [(label, getattr(table, option)) for label, table in study.tasks.items()]
-        return [(label, path, found(path, file.path, data)) for label, path in tables if path is not None]
-
-    good: dict[str, list[tuple[str, str]]] = {option: [] for option in READERS}
-    for option, pairs in good.items():
-        for label, path, place in named(option):
+    good: list[OptionFile] = []
+    for label, table in study.tasks.items():
+        for one in _files(table, file, data):
             try:
-                READERS[option](place)
-                pairs.append((path, place))
+                one.read()
+                good.append(one)
             except ArgumentError as error:
-                file.report(("tasks", label, option), str(error))
+                file.report(("tasks", label, one.option), str(error))
     images = tuple(found(path, file.path, data) for path in study.images)
-    paths = Paths(images, study.limit, tuple(good["mask"]), tuple(good["kernel"]))
+    paths = Paths(images, study.limit, tuple(good))
     try:
         inputs = read_inputs(paths)
     except ArgumentError as error:
         file.report(("images",), str(error))
         return None, paths
     return inputs, replace(paths, digest=inputs.digest)
+
+
+def _files(table: TaskTable, file: StudyFile, data: Path | None) -> list[OptionFile]:
+    """Return the files of a table's options."""
+    options = table.options()
+    return [
+        OptionFile(
+            table.task,
+            name,
+            file_key(option, options),
+            found(options[name], file.path, data),
+            tuple((other, str(options[other])) for other in option.read_with if other in options),
+        )
+        for name, option in table.files().items()
+    ]
 
 
 def _stand_in(priors: dict[str, FlowPrior]) -> Inputs:
@@ -225,8 +233,12 @@ def _cells(
 
 
 def _files_are_there(cell: Cell, inputs: Inputs) -> bool:
-    arrays = {"mask": inputs.masks, "kernel": inputs.kernels}
-    return all(cell.operator[option] in arrays[option] for option in READERS if option in cell.operator)
+    known = tasks.registry.get(cell.task_name).options()
+    return all(
+        file_key(option, cell.operator) in inputs.files.get(name, {})
+        for name, option in known.items()
+        if option.read is not None and name in cell.operator
+    )
 
 
 def _without_idle_seeds(found: Iterator[Candidate], compatibility: Compatibility) -> Iterator[Candidate]:

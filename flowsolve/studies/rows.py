@@ -11,6 +11,7 @@ from ..errors import RecordError
 from ..metrics import psnr as psnr_of
 from ..recording import RunRecord
 from ..recording.earlier import values_of_last_stage
+from ..recording.schema import metric_columns
 from ..report.compare import FLOW_PASSES as PASSES
 from .parameters import operator_label
 
@@ -21,7 +22,8 @@ from .parameters import operator_label
 #: data, equal text. A run of a method has its name as ``method`` and ``solver``; its F is that of its last
 #: stage, and what only a run of one solver has is empty or NaN. Counts and seconds are those of the whole
 #: run; ``passes`` are those through the network either way and products with their Jacobians, the axis
-#: ``flow`` of ``flowsolve compare``.
+#: ``flow`` of ``flowsolve compare``. Further metrics of the runs have columns like those of ``psnr``, after
+#: these.
 COLUMNS = {
     "run": "object",
     "image": "object",
@@ -86,6 +88,7 @@ def table_rows(run: str, parameters: dict[str, Any], record: RunRecord) -> list[
         raise RecordError(f"record: {record.path} has {n} images; the plan says {len(parameters['images'])}")
     stored = _stored(record, n)
     numbers = _with_fallbacks(_of_trace(record.trace, stored["best_iteration"], n), stored)
+    numbers |= _of_metrics(record, stored["best_iteration"], n)
     common = {
         "run": run,
         "task": str(parameters["task"]),
@@ -168,6 +171,21 @@ def _of_trace(trace: dict[str, np.ndarray], best: np.ndarray, n: int) -> dict[st
         "seconds": trace["seconds"][-1],
     }
     return columns | {name: trace[name][-1] for name in _COUNTS}
+
+
+def _of_metrics(record: RunRecord, best: np.ndarray, n: int) -> dict[str, np.ndarray]:
+    """Return the columns of metrics beside PSNR, named as those of PSNR; their peak is their best value."""
+    found, trace = {}, record.trace
+    for name, metric in metric_columns(record.config).items():
+        if name == "psnr" or name in COLUMNS or name not in trace or not len(trace[name]):
+            continue
+        column, row = trace[name], np.searchsorted(trace["iteration"], np.maximum(best, 0))
+        peak = column.max(0) if metric["better"] == "higher" else column.min(0)
+        at_best = column[np.minimum(row, len(column) - 1), np.arange(n)]
+        fallback = np.array(record.outcome.get("fallback") or [False] * n)
+        found[name] = np.where(fallback, np.nan, at_best)
+        found |= {f"{name}_start": column[0], f"{name}_peak": peak, f"{name}_final": column[-1]}
+    return found
 
 
 def _stored(record: RunRecord, n: int) -> dict[str, Any]:

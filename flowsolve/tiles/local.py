@@ -87,8 +87,11 @@ def _(operator: Mask, tile: Tile) -> LocalPart:
 
 @local_part.register
 def _(operator: Blur, tile: Tile) -> LocalPart:
-    shape = (operator.dim_shape[0], *tile.size)
-    return LocalPart(Blur(operator.kernel, shape, operator.boundary), tile.index)
+    part = Blur(operator.kernel, (operator.dim_shape[0], *tile.size), operator.boundary)
+    # Measurements that are cropped begin where the image does.
+    height, width = part.codim_shape[1:]
+    (top, _), (left, _) = tile.rows, tile.columns
+    return LocalPart(part, (slice(top, top + height), slice(left, left + width)))
 
 
 @local_part.register

@@ -17,6 +17,7 @@ import torch
 from .. import baselines
 from ..errors import ArgumentError, UnsupportedError
 from ..flows import FlowPrior
+from ..noise import Gaussian
 from ..operators import Blur, Downsample, Mask
 from ..problem import InverseProblem
 from ..result import Iterate, Result
@@ -91,6 +92,11 @@ def _checked(side: int, problem: InverseProblem, prior: FlowPrior) -> int:
 def _grid(side: int, problem: InverseProblem, prior: FlowPrior) -> tuple[list[Tile], int, int]:
     """Return the tiles, how many pixels they share, and at how many of those one counts nothing."""
     operator = problem.operator
+    if reach(operator) and not isinstance(problem.noise, Gaussian):
+        raise UnsupportedError(
+            f"tile: blurred measurements with {type(problem.noise).__name__} noise have no tiles: they are "
+            "corrected near the edges of a tile, which only Gaussian noise allows; run with tile off"
+        )
     align = math.lcm(prior.multiple, *alignment(operator))
     margin = reach(operator) + CONTEXT
     overlap = 2 * margin + BLEND
@@ -190,7 +196,9 @@ def _part(problem: InverseProblem, tiles: Sequence[Tile], estimate: torch.Tensor
     y = torch.cat([_measured(problem, part, tile, estimate) for part, tile in zip(parts, tiles, strict=True)])
     truth = problem.x_true
     cut = None if truth is None else torch.cat([truth[(..., *tile.index)] for tile in tiles])
-    return InverseProblem(operator, y, sigma=problem.sigma, x_true=cut)
+    gaussian = isinstance(problem.noise, Gaussian)
+    said = {"sigma": problem.sigma} if gaussian else {"noise": problem.noise}
+    return InverseProblem(operator, y, x_true=cut, **said)
 
 
 def _measured(

@@ -15,6 +15,7 @@ from flowsolve.cli import main
 KEYS = [
     "task",
     "sigma",
+    "noise",
     "sigma_estimated",
     "method",
     "formulation",
@@ -27,6 +28,7 @@ KEYS = [
     "psnr_mean",
     "psnr_std",
     "ssim_mean",
+    "metrics",
     "baseline",
     "objective_mean",
     "evaluations_mean",

@@ -40,3 +40,13 @@ def test_bad_values():
         KullbackLeibler(peak=0)
     with pytest.raises(ArgumentError, match="background: got -1"):
         KullbackLeibler(background=-1)
+
+
+def test_below_the_floor_it_is_finite_and_convex():
+    f, y = KullbackLeibler(peak=20.0, floor=0.05), np.array([[0.0, 0.02, 0.5]])
+    w = np.linspace(-0.5, 1.0, 301)
+    terms = np.array([f._terms(np.full((1, 3), v), y)[0] for v in w])
+    assert np.isfinite(terms).all() and (np.diff(terms, n=2, axis=0) > -1e-9).all()
+    np.testing.assert_allclose(w[terms.argmin(0)], y[0], atol=0.006)
+    exact = KullbackLeibler(peak=20.0)
+    np.testing.assert_array_equal(f.value(y + 0.1, y), exact.value(y + 0.1, y))

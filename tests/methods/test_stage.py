@@ -27,7 +27,7 @@ WRONG = [
     ({"init": 3}, "init"),
     ({"init": "zeroes"}, "did you mean 'zeros'"),
     ({"init": "encoded:previous"}, "init"),
-    ({"init": "encoded:tikhonov-gradient"}, "init"),
+    ({"init": "encoded:tikhonov-of-mine"}, "init"),
     ({"init": "checked:zeros"}, "init"),
     ({"init": "mixed:zeros"}, "init"),
     ({"init": "mixed:harmonic", "init_options": {"weight": 1}}, "init_options"),

@@ -54,8 +54,11 @@ def test_what_cannot_be_built_again_says_so(tiny_prior, problem, tmp_path):
     extra = PyxuFunctional(operator.L1Norm(SHAPE), weight=0.01)
     objective = fs.Analysis(problem, tiny_prior, extra=extra)
     fs.solve(objective, "forward_backward", "zeros", max_iter=1, record=path)
-    with pytest.raises(UnsupportedError, match="a 'pyxu' term cannot be built again"):
-        rebuild(fs.open_run(path), tiny_prior)
+    assert rebuild(fs.open_run(path), tiny_prior).objective.extra.config() == extra.config()
+    record = fs.open_run(path)
+    record.config["objective"]["extra"]["name"] = "gone"
+    with pytest.raises(UnsupportedError, match="a 'gone' term cannot be built again"):
+        rebuild(record, tiny_prior)
     with pytest.raises(RecordError, match="prior 'tiny' cannot be loaded"):
         rebuild(fs.open_run(path))
     fs.solve(

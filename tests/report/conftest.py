@@ -1,7 +1,10 @@
 """A study whose images and solvers have names that would be harmful if a page took them for HTML."""
 
 import pytest
+from cli_inputs import photographs, prior_file
 from study_records import make_cell, make_study
+
+__all__ = ["photographs", "prior_file", "report_study"]
 
 EVIL = "<img src=x onerror=alert(1)>.png"
 

@@ -21,9 +21,9 @@ def test_the_digest_tells_arrays_and_names_apart():
         Inputs(x, ["a", "b"]),
         Inputs(x, ["a", "c"]),
         Inputs(x + 1, ["a", "b"]),
-        Inputs(x, ["a", "b"], masks={"m": np.ones((4, 4))}),
-        Inputs(x, ["a", "b"], masks={"m": np.eye(4)}),
-        Inputs(x, ["a", "b"], kernels={"k": np.ones((4, 4))}),
+        Inputs(x, ["a", "b"], files={"mask": {"m": np.ones((4, 4))}}),
+        Inputs(x, ["a", "b"], files={"mask": {"m": np.eye(4)}}),
+        Inputs(x, ["a", "b"], files={"kernel": {"k": np.ones((4, 4))}}),
     ]
     assert len({inputs.digest for inputs in made}) == len(made)
     assert Inputs(x.copy(), ["a", "b"]).digest == made[0].digest

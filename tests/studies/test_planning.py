@@ -272,7 +272,7 @@ task = ["mask", "kernel"]
     np.save(folder / "kernel.npy", np.ones((3, 1)) / 3)
     plan = make_plan(study(text))
     assert [cell.operator for cell in plan.cells] == [{"mask": "mask.npy"}, {"kernel": "kernel.npy"}]
-    assert plan.inputs.masks["mask.npy"].sum() == 8
+    assert plan.inputs.files["mask"]["mask.npy"].sum() == 8
 
 
 def test_files_are_looked_for_in_the_folder_of_data_first(study, tmp_path):

@@ -37,12 +37,15 @@ function usualKey() {
 }
 
 function controls() {
-  choices("matrix-metric", METRICS.map(([name, label]) => [name, label]), "psnr", drawOverview);
+  const further = furtherMetrics().map(([name, label]) => [name, label]);
+  choices("matrix-metric", [...METRICS.map(([name, label]) => [name, label]), ...further], "psnr", drawOverview);
   choices("matrix-key", KEYS, KEYS[0][0], drawOverview);
   choices("profile-key", KEYS, KEYS[0][0], drawProfiles);
   choices("curve-x", Object.entries(AXIS_LABELS), "evaluations", drawCurves);
+  for (const [name, label] of further) VERTICAL[name] = label;
+  const linear = new Set(["psnr", ...further.map(([name]) => name)]);
   choices("curve-y", Object.entries(VERTICAL), "gap", () => {
-    $("curve-y-log").checked = $("curve-y").value !== "psnr";
+    $("curve-y-log").checked = !linear.has($("curve-y").value);
     drawCurves();
   });
   choices("curve-key", KEYS, usualKey(), drawCurves);

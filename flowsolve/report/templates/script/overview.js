@@ -7,6 +7,11 @@ const METRICS = [
   ["seconds", "seconds", false],
 ];
 
+// Those of the runs beside PSNR.
+function furtherMetrics() {
+  return model.raw.metrics.map(({ name, unit, better }) => [name, unit ? `${name}, ${unit}` : name, better === "higher"]);
+}
+
 function drawOverview() {
   const runs = visibleRuns();
   const rows = visibleRows();
@@ -40,7 +45,7 @@ function answerLine(line) {
 }
 
 function drawMatrix(rows) {
-  const [metric, label, high] = METRICS.find(([name]) => name === $("matrix-metric").value);
+  const [metric, label, high] = [...METRICS, ...furtherMetrics()].find(([name]) => name === $("matrix-metric").value);
   const key = $("matrix-key").value;
   const tasks = [...new Set(rows.map((row) => taskOf(row.run)))];
   const values = groupBy(rows, (row) => `${taskOf(row.run)}\n${nameOf(row.run, key)}`);
