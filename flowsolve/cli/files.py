@@ -9,9 +9,10 @@ import numpy as np
 
 from ..arrays import to_numpy
 from ..images import write_png
+from ..infinite import deviation
 from ..metrics import WINDOW, psnr, ssim
 from ..report import Panel, restoration_figure, save_figure, worst
-from ..words import deviation, jsonable
+from ..words import jsonable
 from .verdict import best_classical, verdict
 
 if TYPE_CHECKING:
