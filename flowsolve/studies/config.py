@@ -218,6 +218,8 @@ class TaskTable(Table):
         Seed of the noise and of random masks: all runs of the task see the same measurements.
     factor, kernel_size, missing, box, mask, kernel
         As `flowsolve.tasks.TaskOptions`; mask and kernel are files.
+    kernel_scale : {"normalise", "as-is"}, optional
+        What to do with a kernel file whose sum is not 1, as `flowsolve.images.read_kernel`.
     """
 
     task: TaskName
@@ -229,14 +231,20 @@ class TaskTable(Table):
     box: int | None = Field(default=None, ge=1)
     mask: str | None = None
     kernel: str | None = None
+    kernel_scale: Literal["normalise", "as-is"] | None = None
 
     def options(self) -> dict[str, Any]:
-        """Return the options of the operator that were given."""
-        return self.model_dump(exclude_none=True, exclude={"task", "sigma", "seed"})
+        """Return the options of the operator that were given; two scales of a kernel file are two kernels."""
+        given = self.model_dump(exclude_none=True, exclude={"task", "sigma", "seed", "kernel_scale"})
+        if self.kernel is not None and self.kernel_scale is not None:
+            given["kernel"] = f"{self.kernel} ({self.kernel_scale})"
+        return given
 
     @model_validator(mode="after")
     def _concern_the_task(self) -> TaskTable:
         takes = tasks.registry.get(self.task).takes
+        if self.kernel_scale is not None and self.kernel is None:
+            raise _wrong_parts({"kernel_scale": "none without kernel"})
         wrong = [name for name in self.options() if name not in takes]
         if wrong:
             accepted = ", ".join(takes) or "no options"

@@ -29,8 +29,10 @@ class Paths:
         Image files, folders and zips.
     limit : int or None
         Most images that are read.
-    masks, kernels : tuple of (str, str)
+    masks : tuple of (str, str)
         Pairs of name and file.
+    kernels : tuple of (str, str, str or None)
+        Name, file and scale, as `flowsolve.images.read_kernel` takes it.
     digest : str
         `Inputs.digest` that they should have; "" for any.
     """
@@ -38,7 +40,7 @@ class Paths:
     images: tuple[str, ...]
     limit: int | None = None
     masks: tuple[tuple[str, str], ...] = ()
-    kernels: tuple[tuple[str, str], ...] = ()
+    kernels: tuple[tuple[str, str, str | None], ...] = ()
     digest: str = ""
 
 
@@ -87,7 +89,7 @@ def read_inputs(paths: Paths) -> Inputs:
         images.x,
         images.names,
         {name: read_mask(path) for name, path in paths.masks},
-        {name: read_kernel(path) for name, path in paths.kernels},
+        {name: read_kernel(path, scale=scale) for name, path, scale in paths.kernels},
     )
     if paths.digest and inputs.digest != paths.digest:
         raise ArgumentError("images", "other images than the study was planned with", "the same files")

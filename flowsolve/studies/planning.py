@@ -7,6 +7,7 @@ fingerprint by which a folder knows its study again.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -30,7 +31,7 @@ from .positions import Place
 SCHEMA = 1
 
 #: Options of tasks that are files, and what reads them.
-READERS: dict[str, Callable[[str], np.ndarray]] = {"mask": read_mask, "kernel": read_kernel}
+READERS: dict[str, Callable[..., np.ndarray]] = {"mask": read_mask, "kernel": read_kernel}
 
 #: Height and width of the image that stands in for missing ones, where priors take any: room for every blur.
 ANY_SIZE = (256, 256)
@@ -125,19 +126,17 @@ def make_plan(path: str | Path, data: Path | None = None) -> Plan:
 def _inputs(file: StudyFile, data: Path | None) -> tuple[Inputs | None, Paths]:
     """Return the arrays of a study, None if the images cannot be read, and where they are."""
     study = file.study
-
-    def named(option: str) -> list[tuple[str, str, str]]:
-        tables = [(label, getattr(table, option)) for label, table in study.tasks.items()]
-        return [(label, path, found(path, file.path, data)) for label, path in tables if path is not None]
-
-    good: dict[str, list[tuple[str, str]]] = {option: [] for option in READERS}
-    for option, pairs in good.items():
-        for label, path, place in named(option):
-            try:
-                READERS[option](place)
-                pairs.append((path, place))
-            except ArgumentError as error:
-                file.report(("tasks", label, option), str(error))
+    good: dict[str, list[tuple[Any, ...]]] = {option: [] for option in READERS}
+    for (label, table), option in itertools.product(study.tasks.items(), READERS):
+        path, scale = getattr(table, option), (table.kernel_scale,) if option == "kernel" else ()
+        if path is None:
+            continue
+        place = found(path, file.path, data)
+        try:
+            READERS[option](place, option, *scale)
+            good[option].append((table.options()[option], place, *scale))
+        except ArgumentError as error:
+            file.report(("tasks", label, option), str(error))
     images = tuple(found(path, file.path, data) for path in study.images)
     paths = Paths(images, study.limit, tuple(good["mask"]), tuple(good["kernel"]))
     try:
