@@ -1,5 +1,7 @@
-"""Arithmetic of numbers that may be infinite, as PSNR is of an image without error: no NaN where there is an
-answer, and no warning."""
+"""Arithmetic of numbers that may be infinite, as PSNR is of an image without error.
+
+No NaN where there is an answer, and no warning.
+"""
 
 from __future__ import annotations
 

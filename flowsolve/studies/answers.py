@@ -175,8 +175,9 @@ def worth_of_the_objective(index: Index) -> Answer | None:
     summary = agreement_summary(agreement(_of_one_solver(index)))
     words = [
         f"{_task((row['task'], row['operator'], row['sigma']))}, {_space(row['formulation'])} ({row['phi']}, "
-        f"lam {row['lam_given']}): rank correlation {number(row['correlation'], '+.2f')}; the run of lowest F is "
-        f"{number(row['regret'])} dB under the best one and {number(row['overshoot'])} dB under its own peak."
+        f"lam {row['lam_given']}): rank correlation {number(row['correlation'], '+.2f')}; the run of "
+        f"lowest F is {number(row['regret'])} dB under the best one and {number(row['overshoot'])} dB under "
+        "its own peak."
         for row in summary.to_dict("records")
     ]
     known = summary["correlation"].dropna()

@@ -44,8 +44,8 @@ def spread(table: pandas.DataFrame, by: Sequence[str] = SAME_BUT_START) -> panda
     pandas.DataFrame
         Columns of `by`; ``runs``, ``starts``; of each of value, psnr, z_norm the ``_min``, ``_max`` and
         ``_range``; ``between``, the share of the variance of PSNR that the name of the start explains (η², in
-        [0, 1]; NaN where every start was run once, or an image is without error); ``best_start`` and ``lowest_start``, of the highest PSNR
-        and of the lowest F.
+        [0, 1]; NaN where every start was run once, or an image is without error); ``best_start`` and
+        ``lowest_start``, of the highest PSNR and of the lowest F.
     """
     pandas = require("pandas")
     rows = []

@@ -11,8 +11,8 @@ import numpy as np
 
 from .. import methods
 from ..errors import ArgumentError
-from ..solvers import make_solver, registry
 from ..infinite import difference
+from ..solvers import make_solver, registry
 from ..words import number
 from .advise import stopping_iteration
 from .candidates import Candidate, MethodCandidate
