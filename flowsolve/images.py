@@ -331,8 +331,8 @@ def _scaled(kernel: np.ndarray, path: str | os.PathLike[str], argument: str, sca
         return kernel
     if scale is None and (np.abs(sums - 1) > 0.01).any():
         given = f"{path}, which sums to {said}"
-        choice = "--kernel-scale normalise (divide by the sum) or as-is (a gain)"
-        accepted = f"a kernel of sum 1; on the command line also {choice}"
+        choice = "--kernel-scale (in studies kernel_scale) normalise (divide by the sum) or as-is (a gain)"
+        accepted = f"a kernel of sum 1, or {choice}"
         raise ArgumentError(argument, given, accepted)
     if (sums <= 0).any():
         raise ArgumentError(argument, f"{path}, which sums to {said}", "a sum > 0, or --kernel-scale as-is")

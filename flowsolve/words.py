@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 
 def number(value: Any, form: str = ".2f") -> str:
     """Return a number in a format, or ``infinite``, ``-infinite``, ``undefined``.
@@ -28,11 +26,3 @@ def jsonable(value: Any) -> float | str:
     if math.isnan(value):
         return "undefined"
     return ("infinite" if value > 0 else "-infinite") if math.isinf(value) else value
-
-
-def deviation(values: Any) -> float:
-    """Return the population standard deviation: 0 of equal values, also if infinite; NaN if others are."""
-    values = np.asarray(values, dtype=np.float64)
-    if np.isfinite(values).all():
-        return float(np.std(values))
-    return 0.0 if (values == values.flat[0]).all() else math.nan

@@ -111,8 +111,6 @@ def operator_call(operator: Any, x: torch.Tensor, transposed: bool) -> torch.Ten
         Whether to apply the adjoint.
     """
     if torch.compiler.is_compiling():
-        if _in_transform():
-            return _left_out(operator, x, transposed)
         from .opaque import linear_map
 
         return linear_map(x, operator._key, transposed)
@@ -120,12 +118,6 @@ def operator_call(operator: Any, x: torch.Tensor, transposed: bool) -> torch.Ten
     if transposed:
         there, back = back, there
     return linear_call(there, back, x) if needs_rule(x) else _calmly(there, x)
-
-
-@torch.compiler.disable(reason="flowsolve: an operator inside of a torch.func transform is not compiled")
-def _left_out(operator: Any, x: torch.Tensor, transposed: bool) -> torch.Tensor:
-    # What torch takes for opaque has no forward mode, and no derivative under torch.func.grad.
-    return operator_call(operator, x, transposed)
 
 
 def _in_transform() -> bool:

@@ -25,6 +25,44 @@ def _map(operator: str, transposed: bool) -> tuple[Callable[[Any], Any], tuple[i
 
 
 @torch.library.custom_op("flowsolve::linear_map", mutates_args=())
+def _opaque(x: torch.Tensor, operator: str, transposed: bool) -> torch.Tensor:
+    with calm():
+        result = _map(operator, transposed)[0](x)
+    shared = result.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
+    return result.clone() if shared else result.contiguous()
+
+
+@_opaque.register_fake
+def _(x: torch.Tensor, operator: str, transposed: bool) -> torch.Tensor:
+    _, before, after = _map(operator, transposed)
+    return x.new_empty((*x.shape[: x.ndim - len(before)], *after))
+
+
+class _Map(torch.autograd.Function):
+    """The operation with its derivatives, also for the transforms of ``torch.func``."""
+
+    @staticmethod
+    def forward(x: torch.Tensor, operator: str, transposed: bool) -> torch.Tensor:
+        return _opaque(x, operator, transposed)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: torch.Tensor) -> None:
+        _, ctx.operator, ctx.transposed = inputs
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return _Map.apply(grad, ctx.operator, not ctx.transposed), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: torch.Tensor, *_: None) -> torch.Tensor:
+        return _Map.apply(tangent, ctx.operator, ctx.transposed)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple, x: torch.Tensor, *which: Any) -> tuple[torch.Tensor, int]:
+        return _Map.apply(x.movedim(in_dims[0], 0), *which), 0
+
+
+@torch._dynamo.allow_in_graph
 def linear_map(x: torch.Tensor, operator: str, transposed: bool) -> torch.Tensor:
     """Return A x, or Aᵀ x.
 
@@ -37,30 +75,4 @@ def linear_map(x: torch.Tensor, operator: str, transposed: bool) -> torch.Tensor
     transposed : bool
         Whether to apply the adjoint.
     """
-    with calm():
-        result = _map(operator, transposed)[0](x)
-    shared = result.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
-    return result.clone() if shared else result.contiguous()
-
-
-@linear_map.register_fake
-def _(x: torch.Tensor, operator: str, transposed: bool) -> torch.Tensor:
-    _, before, after = _map(operator, transposed)
-    return x.new_empty((*x.shape[: x.ndim - len(before)], *after))
-
-
-def _setup(ctx: Any, inputs: tuple, output: torch.Tensor) -> None:
-    _, ctx.operator, ctx.transposed = inputs
-
-
-def _backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-    return linear_map(grad, ctx.operator, not ctx.transposed), None, None
-
-
-linear_map.register_autograd(_backward, setup_context=_setup)
-
-
-@linear_map.register_vmap
-def _vmap(info: Any, in_dims: tuple, x: torch.Tensor, operator: str, transposed: bool) -> Any:
-    # Leading axes are batch axes already.
-    return linear_map(x.movedim(in_dims[0], 0), operator, transposed), 0
+    return _Map.apply(x, operator, transposed)

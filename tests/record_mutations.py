@@ -72,7 +72,7 @@ def _dataset(path, rng):
         elif how == 3:
             file[name] = np.full(shape, b"text", "S8")
         elif how == 4:
-            file.create_dataset(name, shape, "S0" if rng.random() < 0.1 else "c16")
+            file.create_dataset(name, shape, "c16")
         elif how == 5:
             file[name] = h5py.Empty("f8")
         elif how == 6:

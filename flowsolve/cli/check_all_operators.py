@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from ..terminal import plain
+
 if TYPE_CHECKING:
     from ..operators import LinearOperator
     from ..operators.conformance_report import Report
@@ -51,12 +53,12 @@ def check_all_operators(libraries: Sequence[str] | None, seed: int, *, verbose: 
             notes.append(f"{name}: not checked, {operator}")
             continue
         reports = check(operator, used, seed)
-        print(f"| {' | '.join(row(name, operator, reports))} |", flush=True)
+        print(plain(f"| {' | '.join(row(name, operator, reports))} |"), flush=True)
         notes += [f"{name}: {r}" for r in reports if verbose or r.skipped or not r.passed]
         total, failures = total + len(reports), failures + sum(not r.passed for r in reports)
     print(f"\n{len(found)} operators, {total} checks, {failures} failed.")
     if notes:
-        print("\n" + "\n".join(f"- {note}" for note in notes))
+        print(plain("\n" + "\n".join(f"- {note}" for note in notes)))
     return failures == 0
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ArgumentError
+from ..terminal import plain
 from .key_values import parse_options
 
 if TYPE_CHECKING:
@@ -69,12 +70,12 @@ def check_operator(
     reports = check(operator, library or None, seed)
     failed = [r for r in reports if not r.passed]
     for report in reports if verbose else failed:
-        print(report)
+        print(plain(report))
     if any(r.name == "adjoint" for r in failed) and make is not None:
         _print_smallest_shape(make, operator, seed)
     skipped = sum(r.skipped for r in reports)
     passed = len(reports) - len(failed) - skipped
-    print(f"{operator!r}: {passed} passed, {len(failed)} failed, {skipped} skipped")
+    print(plain(f"{operator!r}: {passed} passed, {len(failed)} failed, {skipped} skipped"))
     if failed:
         raise typer.Exit(1)
 
@@ -160,4 +161,4 @@ def _print_smallest_shape(
         return  # it fails in another library or precision only
     shape = smallest_shape(make, operator.dim_shape, lambda candidate: bool(failures(candidate)))
     if shape != operator.dim_shape:
-        print(f"smallest image shape that fails: {shape}\n{failures(make(shape))[0]}")
+        print(plain(f"smallest image shape that fails: {shape}\n{failures(make(shape))[0]}"))

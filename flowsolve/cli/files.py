@@ -10,9 +10,10 @@ import torch
 
 from ..arrays import to_numpy
 from ..encoding import write_image
+from ..infinite import deviation
 from ..metrics import registry as metric_registry
 from ..report import Panel, restoration_figure, save_figure, worst
-from ..words import deviation, jsonable
+from ..words import jsonable
 from .output import IMAGES
 from .verdict import best_classical, verdict
 

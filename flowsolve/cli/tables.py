@@ -11,8 +11,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from ..infinite import deviation, difference
 from ..terminal import console, plain
-from ..words import deviation, number
+from ..words import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -212,7 +213,7 @@ def _beside(record: RunRecord) -> list[str]:
     if restored is None or not fair:
         return lines
     ours, best = float(np.mean(restored)), fair[0]
-    apart = ours - means[best]
+    apart = float(difference(ours, means[best]))
     lines.append(
         f"restored: {number(ours)} dB, {number(abs(apart))} dB {'above' if apart >= 0 else 'BELOW'} "
         f"the best of them, {plain(best)}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..baselines import ORACLES
+from ..infinite import difference
 from ..methods.guard import residual_ratio
 from ..restoration import AUTO
 from ..words import number
@@ -56,9 +57,9 @@ def _beside_classical(outcome: Outcome) -> list[str]:
         return []
     name, scores = best
     ours = metrics(outcome, outcome.restored)["psnr"]
-    if not (np.isfinite(ours).all() and np.isfinite(scores).all()):
+    gain, n = float(difference(np.mean(ours), np.mean(scores))), len(scores)
+    if np.isnan(gain):
         return []
-    gain, n = float(np.mean(ours - scores)), len(scores)
     above = f", above it for {int(np.sum(ours > scores))} of {n} images" if n > 1 else ""
     if gain >= 0:
         return [f"{number(gain, '+.2f')} dB over the best classical restoration ({name}){above}"]

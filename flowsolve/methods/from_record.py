@@ -14,7 +14,12 @@ from .running import MethodRun
 
 
 def method_of(
-    record: RunRecord, prior: FlowPrior | None, problem: InverseProblem, path: str | Path | None = None
+    record: RunRecord,
+    prior: FlowPrior | None,
+    problem: InverseProblem,
+    path: str | Path | None = None,
+    *,
+    resumed: bool = False,
 ) -> MethodRun:
     """Return the method of a record, not begun.
 
@@ -28,6 +33,8 @@ def method_of(
         The problem, as rebuilt from the record.
     path : path, optional
         File to record this run of it to.
+    resumed : bool
+        Whether it goes on where the record ends.
     """
     described, config = record.config["method"], record.config
     method = build("method", lambda: Method.from_json({key: described[key] for key in KEYS}))
@@ -46,5 +53,6 @@ def method_of(
             guard=classical_guard if method.guarded else None,
             hashes=described["priors"],
             measures=measures_of(config),
+            resumed=resumed,
         ),
     )

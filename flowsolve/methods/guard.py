@@ -59,7 +59,11 @@ def classical_guard(
     name = classical_start(problem)
     rows = np.flatnonzero(suspect)
     part = problem.select(rows.tolist())
-    classical = registry.get(name)(part)
+    try:
+        classical = registry.get(name)(part)
+    except Exception as error:  # a baseline of anybody's: what the prior led to must not be lost with it
+        note = f"what the prior led to was not compared with the classical restoration ({name}), which failed"
+        return x, np.zeros(len(x), dtype=bool), (f"{note}: {str(error).strip() or type(error).__name__}",)
     before = residual_ratio(part, classical)
     sound = torch.isfinite(classical).flatten(1).all(1).cpu().numpy()
     worse = sound & (broken[rows] | (residual_ratio(part, x[rows]) > EXCESS * np.maximum(before, 1)))

@@ -172,7 +172,11 @@ class MethodRun:
         SHA-256 of the stages' own priors, by which alone they are looked for: no path of theirs is opened.
     measures : Measures, optional
         Metrics of the trace, as for `flowsolve.run.Run`.
+    resumed : bool
+        Whether `resume_from` follows: the first stage's start, a classical restoration perhaps, is not made.
     """
+
+    current: StageRun
 
     def __init__(
         self,
@@ -187,6 +191,7 @@ class MethodRun:
         guard: Guard | None = None,
         hashes: Mapping[str, str] | None = None,
         measures: Measures | None = None,
+        resumed: bool = False,
     ) -> None:
         self.measures = Measures() if measures is None else measures
         self.method, self.prior, self.seed, self.guard = method, prior, seed, guard
@@ -202,7 +207,8 @@ class MethodRun:
         for stage in method.stages:
             stage.check(self.problem)
             stage.objective(self.problem, prior, self.shelf)
-        self.current = self._stage(0, None)
+        if not resumed:
+            self.current = self._stage(0, None)
         if record is not None:
             self.record_to(record, **(record_options or {}))
 
@@ -247,6 +253,9 @@ class MethodRun:
         start = {name: torch.from_numpy(array).to(self.problem.y) for name, array in record.start.items()}
         index = self.earlier.stage
         name = record.config["initialiser"]["name"]
+        if checkpoint is not None and not start:
+            # All that the state has not is what the start was called.
+            start = {"x": torch.zeros(len(self.problem), *self.problem.operator.dim_shape).to(self.problem.y)}
         given = Start(**start, name=name, seed=self.seed) if start else None
         self.current = run = self._stage(index, given, limits=record.config["limits"])
         if checkpoint is None:
@@ -313,8 +322,10 @@ class MethodRun:
         """Return the run of the stage after one that has ended; the record stays as it is until it begins."""
         x = run.handed_on()
         follower = self.method.stages[run.index + 1]
-        start = Start(x=x, name=PREVIOUS, seed=self.seed)
-        if follower.init.startswith(CHECKED):
+        start = None
+        if follower.init == PREVIOUS:
+            start = Start(x=x, name=PREVIOUS, seed=self.seed)
+        elif follower.init.startswith(CHECKED):
             start = self._checked(follower.init.removeprefix(CHECKED), run, x)
         elif follower.init.startswith(MIXED):
             name, share = follower.init.removeprefix(MIXED), follower.share
@@ -344,21 +355,12 @@ class MethodRun:
         judged = x if index == run.index else torch.from_numpy(self.earlier.ended[index].x).to(x)
         return checked_start(name, self.problem, fidelity, judged, x, self.seed)
 
-    def _stage(self, index: int, previous: Start | None, limits: dict[str, Any] | None = None) -> StageRun:
+    def _stage(self, index: int, start: Start | None, limits: dict[str, Any] | None = None) -> StageRun:
         stage = self.method.stages[index]
-        prior = stage.own_prior(self.prior, self.shelf)
-        if stage.continues:
-            if previous is None:
+        if start is None:
+            if stage.continues:
                 raise RecordError("record: the start of the stage is not there")
-            start = previous
-        else:
-            # Raw latents of 0 are another image than D(0): a start is the caller's prior's.
-            raw = stage.prior == RAW
-            fitted = (self.prior if raw else prior).fitted(self.problem.operator.dim_shape)
-            start = stage.start(self.problem, fitted, self.seed)
-            if raw and start.z is not None:
-                with torch.no_grad():
-                    start = Start(x=fitted.decode(start.z), name=f"D({start.name})", seed=self.seed)
+            start = self._named_start(stage)
         if limits is None:
             limits = {
                 "max_iter": stage.max_iter,
@@ -367,6 +369,17 @@ class MethodRun:
                 "rtol": None,
             }
         return StageRun(self, index, start, limits)
+
+    def _named_start(self, stage: Stage) -> Start:
+        # Raw latents of 0 are another image than D(0): a start is the caller's prior's.
+        raw = stage.prior == RAW
+        prior = self.prior if raw else stage.own_prior(self.prior, self.shelf)
+        fitted = prior.fitted(self.problem.operator.dim_shape)
+        start = stage.start(self.problem, fitted, self.seed)
+        if not raw or start.z is None:
+            return start
+        with torch.no_grad():
+            return Start(x=fitted.decode(start.z), name=f"D({start.name})", seed=self.seed)
 
     def _share(self, index: int) -> float | None:
         if self.max_seconds is None:

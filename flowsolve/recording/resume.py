@@ -80,7 +80,7 @@ def resume(
         return _longer(record, prior, max_iter, callback)
     found = record.checkpoint()
     if record.method is not None:
-        method = _method(record, prior)
+        method = _method(record, prior, resumed=True)
         method.resume_from(record, found)
         return method.complete(callback)
     if found is None and len(record.trace.get("iteration", ())) > 1:
@@ -205,11 +205,17 @@ def _run(record: RunRecord, prior: Prior | None, max_iter: int | None = None) ->
     )
 
 
-def _method(record: RunRecord, prior: Prior | None, path: str | Path | None = None) -> MethodRun:
+def _method(
+    record: RunRecord,
+    prior: Prior | None,
+    path: str | Path | None = None,
+    *,
+    resumed: bool = False,
+) -> MethodRun:
     """Return the method that a record describes, not begun yet, written to a file at `path`."""
     from ..methods.from_record import method_of
 
-    return method_of(record, prior, problem_of(record), path)
+    return method_of(record, prior, problem_of(record), path, resumed=resumed)
 
 
 def _compare(before: RunRecord, result: Result) -> Repetition:

@@ -124,6 +124,8 @@ def comparison_figure(compared: Sequence[Comparison], axis: str) -> Figure:
             axes.plot(run.cost, curve, style, color=colour, linewidth=1.8, label=label)
         axes.set_xlabel("passes through the flow" if axis == "flow" else axis)
         axes.set_ylabel("mean objective − lowest of its kind" if panel == 0 else "mean PSNR (dB)")
+        if panel == 1 and any(run.psnr is not None and np.isinf(run.psnr).any() for run in compared):
+            axes.set_title("infinite PSNR (no error) is not drawn", fontsize=9)
         axes.grid(True, color="#dddddd", linewidth=0.6)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)

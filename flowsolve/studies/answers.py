@@ -11,6 +11,7 @@ import numpy as np
 
 from ..baselines import ORACLES
 from ..errors import ArgumentError
+from ..infinite import span
 from ..words import number
 from .classical import classical_means, classical_table
 from .contenders import SETTING, contenders, starts
@@ -174,8 +175,9 @@ def worth_of_the_objective(index: Index) -> Answer | None:
     summary = agreement_summary(agreement(_of_one_solver(index)))
     words = [
         f"{_task((row['task'], row['operator'], row['sigma']))}, {_space(row['formulation'])} ({row['phi']}, "
-        f"lam {row['lam_given']}): rank correlation {row['correlation']:+.2f}; the run of lowest F is "
-        f"{row['regret']:.2f} dB under the best one and {row['overshoot']:.2f} dB under its own peak."
+        f"lam {row['lam_given']}): rank correlation {number(row['correlation'], '+.2f')}; the run of "
+        f"lowest F is {number(row['regret'])} dB under the best one and {number(row['overshoot'])} dB under "
+        "its own peak."
         for row in summary.to_dict("records")
     ]
     known = summary["correlation"].dropna()
@@ -183,7 +185,7 @@ def worth_of_the_objective(index: Index) -> Answer | None:
         words.insert(
             0,
             f"Mostly yes on {(known > AGREES).sum()} of {len(known)} objectives (rank correlation above "
-            f"{AGREES:g}); to choose the run of lowest F costs up to {summary['regret'].max():.2f} dB.",
+            f"{AGREES:g}); to choose the run of lowest F costs up to {number(summary['regret'].max())} dB.",
         )
     return _answer("Does a lower F mean a better image?", "\n".join(words), summary)
 
@@ -227,7 +229,7 @@ def effect_of_the_weight(index: Index) -> Answer | None:
         best, lost = [], []
         for _, weights in own.groupby(["prior", "solver", "start"], sort=False):
             best.append(f"{weights.loc[weights['psnr'].idxmax(), 'lam']:.3g}")
-            lost.append(float(np.ptp(weights["psnr"])))
+            lost.append(span(weights["psnr"]))
         counts = Counter(best).most_common()
         named = ", ".join(f"{lam} in {count}" for lam, count in counts)
         words.append(
@@ -316,7 +318,7 @@ def _space(formulation: object) -> str:
 
 def _under(row: Mapping[str, Any]) -> str:
     """Return how many dB a method lies under the best one, with a star where that is clear."""
-    return f"{0.0 - row['under']:+.2f}" + ("*" if row["p_holm"] < LEVEL and row["under"] > 0 else "")
+    return number(0.0 - row["under"], "+.2f") + ("*" if row["p_holm"] < LEVEL and row["under"] > 0 else "")
 
 
 def _best_starts(own: pandas.DataFrame) -> str:
@@ -353,5 +355,5 @@ def _basins(own: pandas.DataFrame) -> str:
 
 def _range(values: Sequence[float] | pandas.Series, digits: int = 2) -> str:
     """Return the smallest and the largest of some numbers, once if they look the same."""
-    low, high = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
+    low, high = number(min(values), f".{digits}f"), number(max(values), f".{digits}f")
     return low if low == high else f"{low} to {high}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..infinite import difference, median
 from .curves import label
 from .extras import require
 from .paired import FAMILY, paired_tests
@@ -143,7 +144,7 @@ def _between_seeds(own: pandas.DataFrame, start: str) -> float:
     psnr = own[own["start"] == start].pivot_table(
         index=["image", "measurement"], columns="seed", values="psnr"
     )
-    return float((psnr.max(axis=1) - psnr.min(axis=1)).median()) if psnr.shape[1] > 1 else np.nan
+    return float(median(difference(psnr.max(axis=1), psnr.min(axis=1)))) if psnr.shape[1] > 1 else np.nan
 
 
 def _parts(key: Any) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import pdist, squareform
 
 from ..errors import ArgumentError, RecordError
+from ..infinite import difference
 from .extras import require
 from .index import OBJECTIVE, Index
 
@@ -43,8 +44,8 @@ def spread(table: pandas.DataFrame, by: Sequence[str] = SAME_BUT_START) -> panda
     pandas.DataFrame
         Columns of `by`; ``runs``, ``starts``; of each of value, psnr, z_norm the ``_min``, ``_max`` and
         ``_range``; ``between``, the share of the variance of PSNR that the name of the start explains (η², in
-        [0, 1]; NaN where every start was run once); ``best_start`` and ``lowest_start``, of the highest PSNR
-        and of the lowest F.
+        [0, 1]; NaN where every start was run once, or an image is without error); ``best_start`` and
+        ``lowest_start``, of the highest PSNR and of the lowest F.
     """
     pandas = require("pandas")
     rows = []
@@ -54,7 +55,7 @@ def spread(table: pandas.DataFrame, by: Sequence[str] = SAME_BUT_START) -> panda
         row = {**dict(zip(by, key, strict=True)), "runs": len(own), "starts": own["start"].nunique()}
         for name in ("value", "psnr", "z_norm"):
             low, high = own[name].min(), own[name].max()
-            row |= {f"{name}_min": low, f"{name}_max": high, f"{name}_range": high - low}
+            row |= {f"{name}_min": low, f"{name}_max": high, f"{name}_range": float(difference(high, low))}
         row["between"] = _between(own)
         psnr = own["psnr"].dropna()
         row["best_start"] = own.loc[psnr.idxmax(), "start"] if len(psnr) else None
@@ -176,7 +177,7 @@ def sensitivity_to_lam(table: pandas.DataFrame) -> pandas.DataFrame:
                 "images": len(psnr),
                 "psnr": psnr[lam].mean(),
                 "data_fidelity": fidelity[lam],
-                "loss": (psnr.max(axis=1) - psnr[lam]).mean(),
+                "loss": difference(psnr.max(axis=1), psnr[lam]).mean(),
                 "best": (best == lam).mean(),
             }
             rows.append({**dict(zip(method, key, strict=True)), **numbers})
@@ -191,6 +192,8 @@ def _between(own: pandas.DataFrame) -> float:
     if not any(len(group) > 1 for group in groups):
         return np.nan
     everything = psnr["psnr"].to_numpy()
+    if not np.isfinite(everything).all():
+        return np.nan
     total = ((everything - everything.mean()) ** 2).sum()
     between = sum(len(group) * (group.mean() - everything.mean()) ** 2 for group in groups)
     return float(between / total) if total > 0 else np.nan

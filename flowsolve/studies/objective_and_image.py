@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..infinite import difference, median
 from .extras import require
 from .index import OBJECTIVE
 from .statistics import bootstrap_interval, spearman
@@ -50,8 +51,8 @@ def agreement(table: pandas.DataFrame) -> pandas.DataFrame:
                 "correlation": spearman(-value, psnr),
                 "psnr_lowest": lowest,
                 "psnr_highest": highest,
-                "regret": highest - lowest,
-                "overshoot": float(np.median(own["psnr_peak"] - own["psnr"])),
+                "regret": float(difference(highest, lowest)),
+                "overshoot": float(median(difference(own["psnr_peak"], own["psnr"]))),
             }
         )
     columns = ("runs", "correlation", "psnr_lowest", "psnr_highest", "regret", "overshoot")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ArgumentError
+from ..infinite import difference, median
 from .curves import METHOD, label
 from .extras import require
 from .statistics import bootstrap_interval, holm, rank_biserial, signed_rank
@@ -119,7 +120,7 @@ def medians(
     for key, own in table.groupby(list(methods), sort=False, dropna=False):
         values = own.groupby(["image", "measurement"])[column].median().dropna().to_numpy()
         low, high = bootstrap_interval(values)
-        middle = float(np.median(values)) if len(values) else np.nan
+        middle = float(median(values)) if len(values) else np.nan
         numbers = {"images": len(values), "median": middle, "low": low, "high": high}
         rows.append({**dict(zip(methods, key, strict=True)), **numbers})
     return pandas.DataFrame(rows, columns=[*methods, "images", "median", "low", "high"])
@@ -127,18 +128,18 @@ def medians(
 
 def _pair(values: pandas.DataFrame, a: str, b: str, column: str) -> dict[str, object]:
     both = values[[a, b]].dropna()
-    gain = (both[a] - both[b]).to_numpy(dtype=np.float64)
+    gain = difference(both[a], both[b])
     if column in LESS_IS_BETTER:
         gain = -gain
     effect = rank_biserial(gain)
     better, worse = (a, b) if effect >= 0 else (b, a)
-    differences = (both[better] - both[worse]).to_numpy(dtype=np.float64)
+    differences = difference(both[better], both[worse])
     low, high = bootstrap_interval(differences)
     return {
         "better": better,
         "worse": worse,
         "images": len(both),
-        "median": float(np.median(differences)) if len(both) else np.nan,
+        "median": float(median(differences)) if len(both) else np.nan,
         "low": low,
         "high": high,
         "effect": abs(effect),

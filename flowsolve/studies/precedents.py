@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import methods
 from ..errors import ArgumentError
+from ..infinite import difference
 from ..solvers import make_solver, registry
 from ..words import number
 from .advise import stopping_iteration
@@ -232,7 +233,7 @@ def _explain(
         "terms cannot be compared.",
         f"Best is {first['combination']}: {number(first['psnr'])} dB in the mean over "
         f"{first['images']} images, "
-        f"{number(first['psnr'] - first['psnr_start'], '+.2f')} dB over its start, for "
+        f"{number(difference(first['psnr'], first['psnr_start']), '+.2f')} dB over its start, for "
         f"{first['evaluations']:.0f} evaluations an image.",
     ]
     if not math.isclose(nearest, sigma, rel_tol=1e-6, abs_tol=1e-12):

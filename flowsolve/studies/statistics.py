@@ -8,6 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
+from ..infinite import median, quantiles
+
 #: Resamples of a bootstrap interval; its ends are then good to about a hundredth of its width.
 RESAMPLES = 2000
 
@@ -16,7 +18,7 @@ CONFIDENCE = 0.95
 
 
 def bootstrap_interval(
-    values: np.ndarray, statistic: Callable[..., np.ndarray] = np.median, *, seed: int = 0
+    values: np.ndarray, statistic: Callable[..., np.ndarray] = median, *, seed: int = 0
 ) -> tuple[float, float]:
     """Return the 95 % percentile bootstrap interval of a statistic (Efron & Tibshirani, 1993, chapter 13).
 
@@ -39,13 +41,13 @@ def bootstrap_interval(
     generator = np.random.default_rng(seed)
     draws = values[generator.integers(len(values), size=(RESAMPLES, len(values)))]
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(statistic(draws, axis=1), (tail, 1 - tail))
+    low, high = quantiles(statistic(draws, axis=1), (tail, 1 - tail))
     return float(low), float(high)
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
     """Return Spearman's rank correlation, NaN with fewer than three pairs or where one side is constant."""
-    if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
+    if len(a) < 3 or (a == a[0]).all() or (b == b[0]).all():
         return math.nan
     return float(stats.spearmanr(a, b).statistic)
 

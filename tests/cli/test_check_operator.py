@@ -29,6 +29,12 @@ class Shift(LinearOperator):
 ready = Identity((1, 4, 4))
 number = 3
 
+class Steering(Identity):
+    """Identity."""
+
+    def __repr__(self):
+        return "[red]\\x1b[31m"
+
 def make_number(dim_shape):
     return 3
 '''
@@ -142,3 +148,10 @@ def test_one_wrong_operator_of_all_fails(run, few):
 def test_all_or_one(run, arguments, message):
     code, _, err = run(*arguments)
     assert code == 2 and message in err and err.count("\n") == 1
+
+
+def test_what_an_operator_calls_itself_is_no_markup(run):
+    code, out, _ = run(
+        "users_operators:Steering", "--option", "dim_shape=1,4,4", "--library", "numpy", "--verbose"
+    )
+    assert code == 0 and "[red]\\x1b[31m: " in out and "\x1b" not in out

@@ -77,3 +77,18 @@ def test_a_guarded_method_keeps_the_classical_restoration_and_says_so(tiny_prior
     torch.testing.assert_close(result.z, tiny_prior.encode(classical))
     assert not torch.equal(result.final.x, classical)
     assert fs.rerun(path, prior=tiny_prior).result.fallback.all()
+
+
+def test_a_classical_restoration_that_fails_is_a_note(tiny_prior, tmp_path, monkeypatch):
+    def fails(problem):
+        raise RuntimeError("no room")
+
+    problem, path = make_problem(sigma=0.05), tmp_path / "run.h5"
+    monkeypatch.setitem(registry._items, classical_start(problem), fails)
+    stage = Stage(formulation="synthesis", lam=1e3, init="zeros", max_iter=2)
+    method = Method("m", (stage,), guarded=True)
+    result = MethodRun(method, problem, tiny_prior, guard=classical_guard, record=path).complete()
+    assert not result.fallback.any() and torch.equal(result.x, result.best.x)
+    (note,) = fs.open_run(path).outcome["notes"]
+    assert note == result.notes[0] and note.endswith("which failed: no room")
+    assert fs.open_run(path).status == "finished"

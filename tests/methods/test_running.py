@@ -171,6 +171,20 @@ def test_an_interruption_in_any_iteration_is_resumed_bit_by_bit(whole, error, tm
         assert fs.open_run(path).attributes["run_id"] == before.attributes["run_id"]
 
 
+def test_the_first_start_is_not_made_again_where_a_checkpoint_has_gone_beyond(tmp_path, monkeypatch):
+    path = tmp_path / "run.h5"
+
+    def interrupt(progress):
+        if progress.iteration == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_method_run("two", path).complete(interrupt)
+    whole = make_method_run("two").complete()
+    monkeypatch.setattr(Stage, "start", lambda *arguments: pytest.fail("a start was made"))
+    assert_same(path, fs.resume(path, prior=make_tiny_prior()), whole)
+
+
 @pytest.mark.parametrize("place", ["checked_start", "StageRun.record_to", "StageRun._begin"])
 def test_an_interruption_between_stages_leaves_a_record_to_go_on_from(place, tmp_path, monkeypatch):
     alone, path = make_method_run("four").complete(), tmp_path / "run.h5"

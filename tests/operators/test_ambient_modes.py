@@ -85,6 +85,28 @@ def test_compiled_as_one_graph_with_its_gradient(name):
     torch.testing.assert_close(grad, 2 * op.adjoint(op(leaf.detach())))
 
 
+TRANSFORMS = {
+    "grad": lambda f: torch.func.grad(lambda v: f(v).square().sum()),
+    "grad of grad": lambda f: torch.func.grad(
+        lambda v: torch.func.grad(lambda u: f(u).pow(3).sum())(v).square().sum()
+    ),
+    "vmap": lambda f: torch.func.vmap(f),
+    "jvp": lambda f: lambda v: torch.func.jvp(f, (v,), (v.flip(0),))[1],
+    "jacrev": lambda f: torch.func.jacrev(lambda v: f(v).sum((-2, -1))),
+}
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_transforms_compiled_as_one_graph(transform):
+    shape = (1, 4, 4)
+    x = torch.rand(2, *shape, dtype=torch.float64)
+    mapped = TRANSFORMS[transform](ops.Blur.uniform(3, shape))
+    for backend in ("eager", "aot_eager"):
+        torch._dynamo.reset()
+        compiled = torch.compile(mapped, backend=backend, fullgraph=True)
+        torch.testing.assert_close(compiled(x), mapped(x))
+
+
 def test_one_compiled_function_for_two_operators():
     torch._dynamo.reset()
     first, second = ops.Blur.uniform(3, SHAPE), ops.Blur.uniform(5, SHAPE)

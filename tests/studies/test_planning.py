@@ -275,6 +275,25 @@ task = ["mask", "kernel"]
     assert plan.inputs.files["mask"]["mask.npy"].sum() == 8
 
 
+def test_a_kernel_that_does_not_sum_to_1_needs_a_scale(study):
+    def text(**scales):
+        tables = [
+            f"[tasks.{label}]\ntask = 'deblur'\nkernel = 'kernel.npy'\n{line}\n"
+            for label, line in scales.items()
+        ]
+        return "".join(tables) + f"[[cells]]\ntask = {sorted(scales)}\n{TINY}"
+
+    np.save(study("").parent / "kernel.npy", np.ones((3, 1)))
+    with pytest.raises(StudyFileError, match="which sums to 3"):
+        make_plan(study(text(plain="")))
+    plan = make_plan(study(text(gain="kernel_scale = 'as-is'", mean="kernel_scale = 'normalise'")))
+    assert sorted(kernel.sum() for kernel in plan.inputs.files["kernel"].values()) == [1, 3]
+    assert len({cell.id for cell in plan.cells}) == 2
+    for line, said in (("kernel_scale = 'half'", "kernel_scale"), ("kernel_scale = 3", "kernel_scale")):
+        with pytest.raises(StudyFileError, match=said):
+            make_plan(study(text(wrong=line)))
+
+
 def test_files_are_looked_for_in_the_folder_of_data_first(study, tmp_path):
     path = study(f'[[cells]]\ntask = "denoise"\n{TINY}')
     (tmp_path / "data").mkdir()

@@ -24,7 +24,7 @@ function choices(id, pairs, chosen, changed) {
 function shown(value) {
   if (typeof value !== "number") return String(value);
   if (Number.isNaN(value)) return "–";
-  if (!Number.isFinite(value)) return "∞";
+  if (!Number.isFinite(value)) return value > 0 ? "infinite" : "-infinite";
   return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(5)));
 }
 

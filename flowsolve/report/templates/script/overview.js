@@ -51,9 +51,9 @@ function drawMatrix(rows) {
   const values = groupBy(rows, (row) => `${taskOf(row.run)}\n${nameOf(row.run, key)}`);
   const methods = [...new Set(rows.map((row) => nameOf(row.run, key)))];
   const cell = (task, method) =>
-    mean((values.get(`${task}\n${method}`) ?? []).map((row) => model.numbers[metric][row.index]).filter(Number.isFinite));
+    mean((values.get(`${task}\n${method}`) ?? []).map((row) => model.numbers[metric][row.index]).filter((value) => !Number.isNaN(value)));
   const best = tasks.map((task) => {
-    const found = methods.map((method) => cell(task, method)).filter(Number.isFinite);
+    const found = methods.map((method) => cell(task, method)).filter((value) => !Number.isNaN(value));
     return high ? Math.max(...found) : Math.min(...found);
   });
   const head = el("tr", {}, el("th", { scope: "col" }, "method"), ...tasks.map((task) => el("th", { scope: "col", class: "number" }, task)));

@@ -67,7 +67,7 @@ function saveTable() {
   const columns = tableColumns();
   // A text that begins like a formula would be one in a spreadsheet.
   const text = (value) => `"${String(value).replace(/^[=+\-@\t]/, "'$&").replaceAll('"', '""')}"`;
-  const cell = (value) => (typeof value === "number" ? (Number.isNaN(value) ? "" : String(value)) : text(value ?? ""));
+  const cell = (value) => (typeof value === "number" ? (Number.isNaN(value) ? "" : Number.isFinite(value) ? String(value) : shown(value)) : text(value ?? ""));
   const lines = [columns.join(","), ...tableRows().map((record) => columns.map((name) => cell(record[name])).join(","))];
   download("runs.csv", "text/csv", `${lines.join("\n")}\n`);
 }
