@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..flows import FlowPrior
+from ..priors.base import Prior, require_flow
 from ..problem import InverseProblem
 from ..recording import RunRecord
 from ..recording.rebuild import build, measures_of, prior_of
@@ -15,7 +15,7 @@ from .running import MethodRun
 
 def method_of(
     record: RunRecord,
-    prior: FlowPrior | None,
+    prior: Prior | None,
     problem: InverseProblem,
     path: str | Path | None = None,
     *,
@@ -27,7 +27,7 @@ def method_of(
     ----------
     record : RunRecord
         The record of a method.
-    prior : FlowPrior, optional
+    prior : Prior, optional
         The prior that the method was given, where it cannot be loaded from where it was.
     problem : InverseProblem
         The problem, as rebuilt from the record.
@@ -40,13 +40,13 @@ def method_of(
     method = build("method", lambda: Method.from_json({key: described[key] for key in KEYS}))
     # Dtype and memory mode are the same for all stages.
     own = {key: described["prior"][key] for key in ("name", "sha256")}
-    prior = prior_of({**config, "prior": {**config["prior"], **own}}, prior)
+    flow = require_flow(prior_of({**config, "prior": {**config["prior"], **own}}, prior), "a method")
     return build(
         "method",
         lambda: MethodRun(
             method,
             problem,
-            prior,
+            flow,
             seed=config["initialiser"]["seed"],
             max_seconds=described["max_seconds"],
             record=path,

@@ -322,7 +322,7 @@ class Analysis(Objective):
         def smooth(u: torch.Tensor, gradient: bool = True) -> Evaluation:
             return self._evaluate_prior(u, gradient)
 
-        return Split("prior", smooth, self.prox_data, nonsmooth, merge, self.has_value)
+        return Split("prior", smooth, self.prox_data, nonsmooth, merge, self.has_value, self.has_value)
 
     def _split_data(self) -> Split:
         extra = self.extra
@@ -345,6 +345,7 @@ class Analysis(Objective):
             nonsmooth,
             self._merge_extra,
             self.has_value,
+            self.has_value,
         )
 
     def _split_flow(self) -> Split:
@@ -362,4 +363,8 @@ class Analysis(Objective):
             return dataclasses.replace(evaluation, value=evaluation.value + energy.value, prior=energy.prior)
 
         name = self.term.prox_name if isinstance(self.term, ImageTerm) else "flow"
-        return Split(name, smooth, self.prox_prior, lambda u: self._evaluate_prior(u, False).value, merge)
+
+        def nonsmooth(u: torch.Tensor) -> torch.Tensor:
+            return self._evaluate_prior(u, False).value
+
+        return Split(name, smooth, self.prox_prior, nonsmooth, merge, whole_has_value=self.has_value)

@@ -15,6 +15,7 @@ from ..errors import UnsupportedError
 from ..priors.terms import LATENTS
 from .base import Objective, inner
 from .gauss_newton import GaussNewton
+from .searchable import Searchable
 
 
 def level_curvatures(objective: Objective, u: torch.Tensor, seed: int = 0) -> torch.Tensor:
@@ -54,13 +55,13 @@ def level_curvatures(objective: Objective, u: torch.Tensor, seed: int = 0) -> to
     return torch.stack(curvatures, 1)
 
 
-def level_scaling(objective: Objective, u: torch.Tensor) -> torch.Tensor | None:
+def level_scaling(objective: Searchable, u: torch.Tensor) -> torch.Tensor | None:
     """Return the unit of each latent, h^(-1/2) of its level relative to the coarsest level's.
 
     Parameters
     ----------
     objective : Objective
-        The objective.
+        The objective; anything else has no levels.
     u : torch.Tensor, shape (N, ...)
         Where the curvatures h are measured.
 
@@ -70,7 +71,9 @@ def level_scaling(objective: Objective, u: torch.Tensor) -> torch.Tensor | None:
         Shape of `u`; None where the objective has no levels (over images), or where its curvature is not
         known.
     """
-    if objective.space != LATENTS or len(objective.flow.latent_sizes) < 2:
+    if not isinstance(objective, Objective) or objective.space != LATENTS:
+        return None
+    if len(objective.flow.latent_sizes) < 2:
         return None
     try:
         curvatures = level_curvatures(objective, u)

@@ -26,8 +26,8 @@ class Split:
         ``nonsmooth(u) -> (N,)`` value of g, 0 where g is an indicator that u satisfies.
     merge : callable
         ``merge(u, smooth_evaluation) -> Evaluation`` of F at u, reusing what f has computed there.
-    has_value : bool
-        Whether f has a value; else its gradient is all there is, and a step cannot be judged by it.
+    has_value, whole_has_value : bool
+        Whether f and F have values; where f has none, a step cannot be judged by it.
     """
 
     name: str
@@ -36,3 +36,4 @@ class Split:
     nonsmooth: Callable[[torch.Tensor], torch.Tensor]
     merge: Callable[[torch.Tensor, Evaluation], Evaluation]
     has_value: bool = True
+    whole_has_value: bool = True

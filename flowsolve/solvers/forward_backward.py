@@ -125,9 +125,10 @@ class ForwardBackward(Solver):
         beta, t = self._extrapolation(k, state.t)
         ahead = state.u + per_image(beta, state.u) * (state.u - state.previous)
         new = self._forward_backward(objective, ahead, state.tau)
-        evaluation = objective.split(self.split).merge(new.u, new.smooth)
+        split = objective.split(self.split)
+        evaluation = split.merge(new.u, new.smooth)
 
-        monotone = self.monotone and objective.has_value
+        monotone = self.monotone and split.whole_has_value
         rises = ~(new.found & (evaluation.value <= state.evaluation.value))
         again = (rises & (beta > 0)).nonzero()[:, 0] if monotone else rises.new_zeros(0, dtype=torch.int64)
         if len(again):
