@@ -204,7 +204,7 @@ def _by_tiles(request: Request, prior: FlowPrior, part: _Part, job: Any) -> Resu
     def restore(tiles: InverseProblem, share: float) -> Result:
         seconds = None if request.max_seconds is None else share * request.max_seconds
         if isinstance(job, Method):
-            limits = {"max_iter": request.max_iter, "max_seconds": seconds}
+            limits: dict[str, Any] = {"max_iter": request.max_iter, "max_seconds": seconds}
             return make_method_run(tiles, prior, job, seed=request.seed, **limits).complete()
         own = make_job(request.replaced(max_seconds=seconds), task, tiles, prior)
         return Run(own.objective, own.solver, own.start, limits=own.limits, seed=request.seed).complete()
@@ -273,12 +273,12 @@ def _outcome(
 
 
 def _of_job(request: Request, job: Job, part: _Part, result: Result) -> Outcome:
-    made = {"objective": job.reported, "solver": job.solver_name, "start": job.start_name}
+    made: dict[str, Any] = {"objective": job.reported, "solver": job.solver_name, "start": job.start_name}
     return _outcome(request, part, job.finish(result), problem=job.problem, **made)
 
 
 def _of_method(request: Request, going: MethodRun, part: _Part, result: Result) -> Outcome:
-    made = {"objective": going.current.objective, "start": going.method.stages[0].init}
+    made: dict[str, Any] = {"objective": going.current.objective, "start": going.method.stages[0].init}
     solver = f"method {going.method.name}"
     return _outcome(request, part, result, problem=going.problem, solver=solver, **made)
 
