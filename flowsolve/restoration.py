@@ -154,6 +154,9 @@ def make_method_run(
     """
     if not isinstance(problem, InverseProblem):
         raise ArgumentError("problem", type(problem).__name__, "an InverseProblem")
+    if record is not None and not isinstance(record, str | Path):
+        raise ArgumentError("record", repr(record), "the path of a file")
+    seed = as_count(seed, "seed")
     prior = _loaded(prior)
     if max_seconds is not None:
         max_seconds = to_float(max_seconds, "max_seconds", "a number > 0")

@@ -6,6 +6,7 @@ from helpers import make_problem
 from methods_of_stages import IMAGES, LATENTS, TWO
 
 import flowsolve as fs
+from flowsolve import operators as ops
 from flowsolve.errors import ArgumentError
 from flowsolve.restoration import make_method_run
 
@@ -61,3 +62,13 @@ def test_seeds_make_other_random_starts(tiny_prior, problem):
     method = fs.methods.Method.from_json([stage])
     first, again, other = (fs.restore(problem, tiny_prior, method, seed=s).x for s in (1, 1, 2))
     assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_one_that_is_stopped_at_once_says_so_and_is_no_worse_than_the_classical_start(tiny_prior):
+    operator = ops.Mask.box(5, dim_shape=(3, 8, 8))
+    for sigma in (0.0, 0.01):
+        problem = make_problem(operator, sigma=sigma)
+        result = fs.restore(problem, tiny_prior, callback=lambda progress: True)
+        assert result.status == ["stopped"] * 3 and "stopped in stage 1 of" in result.notes[0]
+        assert result.fallback.all()
+        torch.testing.assert_close(result.x, fs.baselines.registry.get("harmonic")(problem))

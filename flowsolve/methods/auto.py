@@ -18,7 +18,7 @@ import numpy as np
 
 from ..baselines import classical_start
 from ..flows import FlowPrior
-from ..operators import Mask
+from ..operators import Identity, Mask
 from ..problem import InverseProblem
 from .base import Method, register_method
 from .stage import CHECKED, MIXED, PREVIOUS, Stage
@@ -27,18 +27,18 @@ from .survey import Survey, survey
 
 @dataclass(frozen=True)
 class Between:
-    """A number that goes over from one to another, linearly in the logarithm of the noise.
+    """A number that goes over from one value to the next, linearly in the logarithm of the noise.
 
     Attributes
     ----------
-    noise : (float, float)
-        Noise up to which it is the first, and from which it is the second.
-    values : (float, float)
-        The two.
+    noise : tuple of float
+        Noise levels, ascending.
+    values : tuple of float
+        The number at each; below the lowest and above the highest level it stays what it is there.
     """
 
-    noise: tuple[float, float]
-    values: tuple[float, float]
+    noise: tuple[float, ...]
+    values: tuple[float, ...]
 
     def at(self, sigma: float) -> float:
         """Return the number at a noise level."""
@@ -68,6 +68,10 @@ PIXEL_NOISE = 0.04
 
 WEIGHTS = Between((0.1, 0.2), (0.35, 0.28))
 """Weight of ``smoothed``, likewise."""
+
+WHOLE_WEIGHTS = Between((0.01, 0.02, 0.05, 0.1, 0.2), (1.75, 1.5, 0.65, 0.35, 0.28))
+"""The same where the whole image is measured: such weights draw too smooth what an operator hides, but not
+what has little noise and nothing else."""
 
 BLURRED_WEIGHTS = Between((0.01, 0.03), (0.35, 0.2))
 """The same where a blur leaves little of fine detail."""
@@ -196,7 +200,8 @@ class Rule:
     def _smoothed(self, init: str) -> Stage:
         """Return the stage whose lowest point is a good image, so that it goes on to the end."""
         noise, faint = self.prior.card.noise_sigma or USUAL_NOISE, self.seen.passed <= FAINT
-        lam = self._weight(BLURRED_WEIGHTS if faint else WEIGHTS)
+        whole = isinstance(self.problem.operator, Identity)
+        lam = self._weight(BLURRED_WEIGHTS if faint else WHOLE_WEIGHTS if whole else WEIGHTS)
         iterations = FAINT_ITERATIONS if faint and lam is None else SMOOTHED_ITERATIONS
         adam = {
             "lr": 0.02,

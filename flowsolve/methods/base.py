@@ -50,6 +50,10 @@ class Method:
     guarded: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.isprintable() or not self.name.strip():
+            raise ArgumentError("name", repr(self.name), "printable text")
+        if isinstance(self.stages, str) or not all(isinstance(stage, Stage) for stage in self.stages):
+            raise ArgumentError("stages", repr(self.stages), "a tuple of stages")
         if not self.stages:
             raise ArgumentError("stages", "none", "at least one stage")
         if self.stages[0].continues:
@@ -159,7 +163,10 @@ def plan_method(method: str | Path | Method, problem: InverseProblem, prior: Flo
         raise ArgumentError("method", type(method).__name__, "a name, a JSON file or a Method")
     if isinstance(method, Path) or str(method).endswith(SUFFIX):
         return read_method(Path(method))
-    return registry.get(method)(problem, prior)
+    planned = registry.get(method)(problem, prior)
+    if not isinstance(planned, Method):
+        raise ArgumentError("method", f"{method}, which returned {type(planned).__name__}", "one of a Method")
+    return planned
 
 
 def check_name(method: str) -> None:

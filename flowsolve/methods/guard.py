@@ -18,6 +18,9 @@ EXCESS = 1.25
 """Residual beyond the noise's, as a factor of it and of the classical restoration's, from which an image is
 sent back."""
 
+LEAST_NOISE = 0.01
+"""Noise that is assumed at least: measurements without any are not fitted exactly by every method."""
+
 FEW = 64
 """Measurements of an image below which its residual says nothing."""
 
@@ -53,7 +56,7 @@ def classical_guard(
         What happened, in words; empty where nothing did.
     """
     broken = ~torch.isfinite(x).flatten(1).all(1).cpu().numpy()
-    suspect = broken | ((residual_ratio(problem, x) > EXCESS) & _telling(problem))
+    suspect = broken | ((_misfit(problem, x) > EXCESS) & _telling(problem))
     if not suspect.any():
         return x, np.zeros(len(x), dtype=bool), ()
     name = classical_start(problem)
@@ -64,9 +67,9 @@ def classical_guard(
     except Exception as error:  # a baseline of anybody's: what the prior led to must not be lost with it
         note = f"what the prior led to was not compared with the classical restoration ({name}), which failed"
         return x, np.zeros(len(x), dtype=bool), (f"{note}: {str(error).strip() or type(error).__name__}",)
-    before = residual_ratio(part, classical)
+    before = _misfit(part, classical)
     sound = torch.isfinite(classical).flatten(1).all(1).cpu().numpy()
-    worse = sound & (broken[rows] | (residual_ratio(part, x[rows]) > EXCESS * np.maximum(before, 1)))
+    worse = sound & (broken[rows] | (_misfit(part, x[rows]) > EXCESS * np.maximum(before, 1)))
     fallback = np.zeros(len(x), dtype=bool)
     fallback[rows[worse]] = True
     if not fallback.any():
@@ -81,6 +84,14 @@ def classical_guard(
     return out, fallback, (note,)
 
 
+def _misfit(problem: InverseProblem, x: torch.Tensor) -> np.ndarray:
+    """Return `residual_ratio`, with some noise where there is next to none."""
+    if problem.sigma >= LEAST_NOISE:
+        return residual_ratio(problem, x)
+    residual = (problem.operator.apply(x) - problem.y).double().flatten(1).square().sum(1).cpu().numpy()
+    return residual / (np.maximum(problem.n_measurements.cpu().numpy(), 1) * LEAST_NOISE**2)
+
+
 def _telling(problem: InverseProblem) -> np.ndarray:
-    """Return for which images the residual tells something: measurements enough, and noise."""
-    return (problem.n_measurements.cpu().numpy() >= FEW) & (problem.sigma > 0)
+    """Return for which images the residual tells something: those with measurements enough."""
+    return problem.n_measurements.cpu().numpy() >= FEW

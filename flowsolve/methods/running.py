@@ -101,6 +101,9 @@ class StageRun(Run):
         if self._verdict is not None:
             x, fallback, notes = self._verdict
             kept = self._with_fallbacks(kept, x, fallback)
+        stages = len(self.method.method.stages)
+        if "stopped" in self.status and self.index + 1 < stages:
+            notes = (f"stopped in stage {self.index + 1} of {stages}: those after it were not run", *notes)
         moved = [
             dataclasses.replace(iterate, iteration=iterate.iteration + earlier.offset)
             for iterate in (kept, own.final)
@@ -287,6 +290,7 @@ class MethodRun:
             for progress in run:
                 yield self._progress(progress)
             if self._stopping or "stopped" in run.status:
+                run.judge()
                 return
             if run.index == len(self.method.stages) - 1:
                 run.judge()

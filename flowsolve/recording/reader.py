@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 TRIES, PAUSE = 10, 0.02
 """How often a record is read that is just being written, and the seconds between."""
 
+DAMAGED = "cut short or damaged"
+"""What is said of a file that HDF5 cannot read."""
+
 
 class RunRecord(Described):
     """A run as it stands in its file; `refresh` reads what has been written since.
@@ -233,7 +236,15 @@ def open_run(path: str | Path) -> RunRecord:
         If there is no such file, it is not HDF5 or cut short, not a run, or of a schema that this version
         cannot read.
     """
-    return RunRecord(path)
+    for wait in (PAUSE, PAUSE, PAUSE, None):
+        try:
+            return RunRecord(path)
+        except RecordError as error:
+            # Between two writes of a flush an object may lie beyond the end that the superblock knew of.
+            if wait is None or DAMAGED not in str(error):
+                raise
+            time.sleep(wait)
+    raise AssertionError("unreachable")
 
 
 @contextmanager
@@ -274,7 +285,7 @@ def _open_unchecked(path: Path) -> Iterator[h5py.File]:
     try:
         file = _open_file(path)
     except OSError as error:
-        kind = "cut short or damaged" if superblock(path).startswith(SIGNATURE) else "not an HDF5 file"
+        kind = DAMAGED if superblock(path).startswith(SIGNATURE) else "not an HDF5 file"
         raise RecordError(f"record: {path} is {kind}: {error}") from error
     with file:
         try:
@@ -283,7 +294,7 @@ def _open_unchecked(path: Path) -> Iterator[h5py.File]:
             raise
         # What HDF5 finds damaged it says in many ways.
         except (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-            raise RecordError(f"record: {path} is cut short or damaged: {error}") from error
+            raise RecordError(f"record: {path} is {DAMAGED}: {error}") from error
 
 
 def read_group(path: Path, name: str) -> dict[str, np.ndarray]:

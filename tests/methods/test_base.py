@@ -91,3 +91,17 @@ def test_all_stages_are_shortened_by_the_same_share(lengths):
         share = min(1, most / sum(lengths))
         assert all(abs(n - share * length) <= 1 for n, length in zip(shorter, lengths, strict=True))
     assert method.shortened(None) is method
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"), [(3, ()), ("", (Stage(init="zeros"),)), ("a\nb", ()), ("a", "bc")]
+)
+def test_a_method_is_named_in_one_line_and_made_of_stages(name, stages):
+    with pytest.raises(ArgumentError, match="name|stages"):
+        Method(name, stages)
+
+
+def test_what_is_registered_must_return_a_method(tiny_prior, monkeypatch):
+    monkeypatch.setitem(registry._items, "nothing", lambda problem, prior: None)
+    with pytest.raises(ArgumentError, match="nothing, which returned NoneType"):
+        plan_method("nothing", make_problem(), tiny_prior)
