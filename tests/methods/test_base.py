@@ -97,7 +97,7 @@ def test_all_stages_are_shortened_by_the_same_share(lengths):
     ("name", "stages"), [(3, ()), ("", (Stage(init="zeros"),)), ("a\nb", ()), ("a", "bc")]
 )
 def test_a_method_is_named_in_one_line_and_made_of_stages(name, stages):
-    with pytest.raises(ArgumentError, match="name|stages"):
+    with pytest.raises(ArgumentError, match=r"name|stages"):
         Method(name, stages)
 
 
