@@ -87,6 +87,16 @@ def to_float(value: Any, argument: str, accepted: str) -> float:
         raise ArgumentError(argument, repr(value), accepted) from None
 
 
+def as_python(value: Any) -> Any:
+    """Return a scalar of NumPy or torch as Python's own number, and anything else as it is."""
+    if not is_number(value) or type(value) in (int, float):
+        return value
+    try:
+        return operator.index(value)
+    except TypeError:
+        return float(value)
+
+
 def plain(value: Any, where: str = "record") -> Any:
     """Return a description with Python's own numbers, lists and dicts, as JSON takes them.
 
@@ -114,5 +124,5 @@ def plain(value: Any, where: str = "record") -> Any:
         if type(listed) is not type(value):
             return plain(listed, where)
     elif is_number(value):
-        return operator.index(value) if hasattr(value, "__index__") else float(value)
+        return as_python(value)
     raise ArgumentError(where, f"a {type(value).__name__}", "numbers, text, lists, dicts, as JSON has")

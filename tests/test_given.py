@@ -1,15 +1,15 @@
 """What a user gives in Python: numbers and arrays of any library, sensible or not."""
 
 import math
-import os
 from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
+from examples import examples
 from helpers import make_images, make_problem
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import flowsolve as fs
@@ -19,7 +19,6 @@ from flowsolve.noise import Poisson
 from flowsolve.problem import check_sigma
 
 SHAPE = (3, 8, 8)
-EXAMPLES = int(os.environ.get("FLOWSOLVE_EXAMPLES", 40))
 KINDS = (float, np.float64, np.float32, np.float16, np.asarray, torch.tensor, Fraction, Decimal, str, complex)
 SPECIAL = (math.nan, math.inf, -math.inf, 0.0, -0.0, -1.0, 1e-300, 1e300, 1e38)
 
@@ -46,7 +45,7 @@ def as_float(value):
     return float(value)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@examples(40)
 @given(value=numbers())
 def test_numbers_at_the_door(value):
     identity, x = ops.Identity(SHAPE), np.full((1, *SHAPE), 0.5)
@@ -65,7 +64,7 @@ def test_numbers_at_the_door(value):
                 call()
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@examples(40)
 @given(value=numbers())
 def test_numbers_where_images_are_wanted(value):
     identity = ops.Identity(SHAPE)
@@ -79,7 +78,7 @@ def test_numbers_where_images_are_wanted(value):
             call()
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@examples(40)
 @given(
     value=st.sampled_from([*SPECIAL, 255.0, 17.0, 1.5]),
     dtype=st.sampled_from([np.float32, np.float64, np.uint8]),

@@ -1,21 +1,20 @@
 import json
 import math
-import os
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 import flowsolve as fs
 from flowsolve import operators as ops
 from flowsolve.errors import ArgumentError
-from flowsolve.numbers import as_count, as_real, is_number, plain
+from flowsolve.methods import Stage
+from flowsolve.numbers import as_count, as_python, as_real, is_number, plain
 from flowsolve.solvers import make_solver
 from flowsolve.stopping import checked_limits
-
-EXAMPLES = int(os.environ.get("FLOWSOLVE_EXAMPLES", "60"))
 
 numbers = st.one_of(
     st.integers(-(2**65), 2**65),
@@ -34,7 +33,7 @@ numbers = st.one_of(
 )
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@examples(60)
 @given(numbers)
 def test_counts_and_reals_are_pythons_own_or_refused_by_name(value):
     for convert, kind in ((as_count, int), (as_real, float)):
@@ -46,7 +45,7 @@ def test_counts_and_reals_are_pythons_own_or_refused_by_name(value):
             assert type(number) is kind and math.isfinite(number) and number == kind(value)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@examples(60)
 @given(st.sampled_from(["max_iter", "max_evaluations", "max_seconds", "rtol"]), numbers)
 def test_limits_are_pythons_own_or_refused_by_name(name, value):
     try:
@@ -57,7 +56,7 @@ def test_limits_are_pythons_own_or_refused_by_name(name, value):
         assert json.loads(json.dumps(limits)) == limits or math.isinf(limits[name])
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@examples(60)
 @given(numbers)
 def test_options_of_solvers_and_operators_can_be_written_down(value):
     for make in (
@@ -71,6 +70,54 @@ def test_options_of_solvers_and_operators_can_be_written_down(value):
         except ArgumentError:
             continue
         json.dumps(described)
+
+
+ODD = ("x", None, [1], True, math.nan, math.inf, -1, 2**70, 1e308)
+
+
+@pytest.mark.parametrize("name", fs.solvers.registry)
+def test_every_option_of_every_solver_is_pythons_own_or_refused(name):
+    """Also of the solvers of other packages, which compare and convert before they check."""
+    options = {k: v for k, v in make_solver(name).config().items() if type(v) in (int, float)}
+    given = {k: np.int64(v) if type(v) is int else np.float64(v) for k, v in options.items()}
+    made = make_solver(name, **given).config()
+    assert {k: type(made[k]) for k in options} == {k: type(v) for k, v in options.items()}
+    for option in options:
+        for odd in ODD:
+            try:
+                described = make_solver(name, **{option: odd}).config()
+            except ArgumentError:
+                continue
+            json.dumps(described, allow_nan=False)
+
+
+def test_stages_take_scalars_of_any_kind_and_keep_pythons_own():
+    common = {"formulation": "synthesis", "init": "zeros"}
+    for kind in (np.float32, np.float64, torch.tensor):
+        stage = Stage(lam=kind(0.5), max_iter=np.int64(3), options={"history": torch.tensor(4)}, **common)
+        same = Stage(lam=0.5, max_iter=3, options={"history": 4}, **common)
+        assert json.dumps(stage.as_json()) == json.dumps(same.as_json())
+    for name, odd in (
+        ("max_iter", True),
+        ("max_iter", 2.5),
+        ("max_iter", 2**80),
+        ("lam", np.nan),
+        ("lam", -1),
+    ):
+        with pytest.raises(ArgumentError, match=f"^{name}: got "):
+            Stage(**{name: odd}, **common)
+
+
+def test_as_python_leaves_what_is_no_scalar():
+    for value, expected in (
+        (np.int8(3), 3),
+        (torch.tensor(2.5), 2.5),
+        (np.float64(1.0), 1.0),
+        (np.array(7), 7),
+    ):
+        assert as_python(value) == expected and type(as_python(value)) is type(expected)
+    array = np.ones(2)
+    assert as_python(array) is array and as_python("3") == "3" and as_python(True) is True
 
 
 def test_plain_keeps_values():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -16,7 +15,7 @@ from ..flows.raw import PREFIX as RAW
 from ..flows.raw import raw_prior
 from ..flows.zoo import find_prior
 from ..initialise import Start, make_start
-from ..numbers import to_float
+from ..numbers import as_count, as_python, as_real, to_float
 from ..objectives import BY_NAME, Objective, Synthesis
 from ..operators import Mask
 from ..problem import InverseProblem
@@ -117,9 +116,11 @@ class Stage:
         if self.lam is not None and self.map_factor is not None:
             raise ArgumentError("lam, map_factor", "both", "one of the two")
         for name in ("lam", "map_factor"):
-            _check_weight(name, getattr(self, name))
-        if isinstance(self.max_iter, bool) or not isinstance(self.max_iter, int) or self.max_iter < 0:
-            raise ArgumentError("max_iter", repr(self.max_iter), "an integer >= 0")
+            object.__setattr__(self, name, _weight(name, getattr(self, name)))
+        object.__setattr__(self, "max_iter", as_count(self.max_iter, "max_iter"))
+        for name in ("options", "init_options", "objective_options", "held_out"):
+            given = {key: as_python(value) for key, value in getattr(self, name).items()}
+            object.__setattr__(self, name, given)
         if self.keep not in KEPT:
             raise ArgumentError("keep", repr(self.keep), " or ".join(map(repr, KEPT)))
         if self.put_back and self.formulation != "synthesis":
@@ -399,7 +400,8 @@ def _check_options(argument: str, options: Mapping[str, Any], accepted: Collecti
         raise ArgumentError(argument, f"the option {unknown[0]!r}", ", ".join(sorted(accepted)) or "none")
 
 
-def _check_weight(name: str, value: Any) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is not None and not (number and math.isfinite(value) and value >= 0):
+def _weight(name: str, value: Any) -> float | None:
+    number = None if value is None else as_real(value, name, "a finite number >= 0")
+    if number is not None and number < 0:
         raise ArgumentError(name, repr(value), "a finite number >= 0")
+    return number

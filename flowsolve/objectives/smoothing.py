@@ -28,6 +28,7 @@ from typing import ClassVar
 import torch
 
 from ..errors import ArgumentError
+from ..numbers import as_python, as_real
 from ..priors.latent_terms import NegativeLogLikelihood
 from ..priors.terms import IMAGES, register_prior_term
 
@@ -67,12 +68,14 @@ class Smoothing:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        number = isinstance(self.deviation, int | float) and not isinstance(self.deviation, bool)
-        if not number or not 0 < self.deviation < float("inf"):
+        deviation = as_real(self.deviation, "smoothing", "a number > 0")
+        if deviation <= 0:
             raise ArgumentError("smoothing", repr(self.deviation), "a number > 0")
-        whole = isinstance(self.draws, int) and not isinstance(self.draws, bool)
-        if not whole or self.draws < 2 or self.draws % 2:
+        draws = as_python(self.draws)
+        if type(draws) is not int or draws < 2 or draws % 2:
             raise ArgumentError("draws", repr(self.draws), "an even integer >= 2")
+        object.__setattr__(self, "deviation", deviation)
+        object.__setattr__(self, "draws", draws)
 
     def perturbed(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
         """Yield x + s n, x − s n for each pair of draws, of the shape of x, (N, C, H, W)."""

@@ -16,8 +16,8 @@ from typing import Any, ClassVar, TypeVar
 
 import torch
 
-from ..errors import ArgumentError
-from ..numbers import as_count, plain, to_float
+from ..errors import ArgumentError, FlowsolveError
+from ..numbers import as_count, as_python, plain, to_float
 from ..objectives.base import Objective
 from ..objectives.evaluation import Evaluation
 from ..registry import Registry
@@ -155,7 +155,20 @@ def make_solver(solver: str | Solver, **options: Any) -> Solver:
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ArgumentError(f"option of solver {solver!r}", ", ".join(unknown), ", ".join(known))
-    return cls(**options)
+    options = {name: as_python(value) for name, value in options.items()}
+    try:
+        made = cls(**options)
+    except (TypeError, ValueError, OverflowError) as error:
+        # Of a package of others, which compares and converts before it checks.
+        if isinstance(error, FlowsolveError):
+            raise
+        given = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        raise ArgumentError(f"option of solver {solver!r}", given, f"what it takes ({error})") from None
+    for name, value in options.items():
+        # No configuration of a run can hold others.
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ArgumentError(name, repr(value), "a finite number")
+    return made
 
 
 def registered_name(cls: type[Solver]) -> str:

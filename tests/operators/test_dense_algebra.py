@@ -1,17 +1,15 @@
 """Operators, views, dtypes, batches and numbers per image, drawn at random, against dense linear algebra."""
 
 import math
-import os
 import warnings
 
 import numpy as np
 import torch
-from hypothesis import HealthCheck, given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flowsolve import operators as ops
-
-EXAMPLES = int(os.environ.get("FLOWSOLVE_EXAMPLES", "15"))
 
 VIEWS = {
     "itself": lambda op: op,
@@ -66,7 +64,7 @@ def numbers(draw, batch, axes):
     return flat, flat.reshape(*batch, *(1,) * ones)
 
 
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@examples(15)
 @given(st.data())
 def test_everything_is_what_dense_algebra_says(data):
     op = VIEWS[data.draw(st.sampled_from(sorted(VIEWS)))](data.draw(operators()))
@@ -123,7 +121,7 @@ def test_everything_is_what_dense_algebra_says(data):
         assert np.linalg.norm(got - wanted) <= limit * scale, (name, op, library, dtype)
 
 
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@examples(15)
 @given(st.data())
 def test_pseudo_inverses_of_closed_forms(data):
     op = VIEWS[data.draw(st.sampled_from(("itself", "T", "scaled", "gram", "T gram")))](
