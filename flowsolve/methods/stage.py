@@ -195,8 +195,8 @@ class Stage:
             accepted = _options_of(baselines.registry.get(name)) - {"problem"}
             _check_options("init_options", self.init_options, accepted)
             for option, value in self.init_options.items():
-                if value is not None and not math.isfinite(to_float(value, option, "a finite number")):
-                    raise ArgumentError(option, value, "a finite number")
+                if value is not None:
+                    as_real(value, option)
 
     def fidelity(self) -> HeldOutLeastSquares | None:
         """Return the data term that holds measurements out, or None for least squares."""
