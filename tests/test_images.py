@@ -185,7 +185,9 @@ def test_a_kernel_near_one_is_divided_by_its_sum_and_that_is_said(tmp_path, capl
 
 def test_any_other_kernel_asks_what_to_do(tmp_path, caplog):
     path = kernel_file(tmp_path, np.full((4, 5), 1.0))
-    with pytest.raises(ArgumentError, match=r"sums to 20; accepted: .*--kernel-scale normalise .* or as-is"):
+    with pytest.raises(
+        ArgumentError, match=r"sums to 20; accepted: .*--kernel-scale .*normalise .* or as-is"
+    ):
         read_kernel(path)
     with caplog.at_level(logging.WARNING, "flowsolve"):
         np.testing.assert_allclose(read_kernel(path, scale="normalise"), np.full((4, 5), 0.05))
