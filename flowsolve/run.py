@@ -56,6 +56,7 @@ class Run:
         When to stop; what the limits make unless given.
     """
 
+    @undisturbed
     def __init__(
         self,
         objective: Objective,

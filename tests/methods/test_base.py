@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 from helpers import make_problem
@@ -90,3 +91,12 @@ def test_all_stages_are_shortened_by_the_same_share(lengths):
         share = min(1, most / sum(lengths))
         assert all(abs(n - share * length) <= 1 for n, length in zip(shorter, lengths, strict=True))
     assert method.shortened(None) is method
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_file_of_a_method_is_a_regular_one(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "zero.json").symlink_to("/dev/zero")
+    for name, word in (("pipe.json", "a named pipe"), ("zero.json", "a device")):
+        with pytest.raises(ArgumentError, match=rf"^method: got .*{word}"):
+            read_method(tmp_path / name)
