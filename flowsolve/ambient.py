@@ -2,9 +2,10 @@
 
 Under autocast, torch runs matrix products and convolutions in 16 bits and leaves other operations as they
 are: an operator would no longer be linear to rounding nor its adjoint its adjoint, and a line search would
-look for decrease below the noise. In inference mode nothing can be differentiated, which descent needs. What
-is called from within either mode therefore computes as if outside; what precision to compute in is said by
-the dtype of the images, and by the prior's ``coupling_dtype``.
+look for decrease below the noise. In inference mode nothing can be differentiated, which descent needs. A
+default device takes what is made on the way from where the images are. What is called from within such a mode
+therefore computes as if outside; what precision to compute in is said by the dtype of the images, and by the
+prior's ``coupling_dtype``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def disturbed() -> bool:
     """Return whether such a mode is on."""
     import torch
 
-    if any(map(torch.is_autocast_enabled, DEVICES)):
+    if any(map(torch.is_autocast_enabled, DEVICES)) or _elsewhere():
         return True
     # Of inference mode torch.compile knows nothing, and its graphs do not run in it.
     return not torch.compiler.is_compiling() and torch.is_inference_mode_enabled()
@@ -41,11 +42,23 @@ def calm() -> Iterator[None]:
         for device in DEVICES:
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
+        if _elsewhere():
+            stack.enter_context(torch.device("cpu"))
         if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
             # Leaving the mode alone would turn gradients on, which nobody in it has asked for.
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.no_grad())
         yield
+
+
+def _elsewhere() -> bool:
+    """Return whether tensors are made on another device than the CPU unless a device is given."""
+    import torch
+
+    # A default device is one of the modes of this stack, which is empty as a rule; asking for it is slow.
+    if torch.compiler.is_compiling() or not torch._C._len_torch_function_stack():
+        return False
+    return torch.get_default_device().type != "cpu"
 
 
 def plain(tensor: Any) -> Any:

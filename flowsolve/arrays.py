@@ -161,7 +161,8 @@ def to_torch(x: Any, *, dtype: Any = None, device: Any = None) -> Any:
         host = to_numpy(x)
         if not host.flags.writeable or any(stride < 0 for stride in host.strides):
             host = host.copy()
-        tensor = torch.as_tensor(host)
+        # On the device of `x`, whatever torch's default device is.
+        tensor = torch.as_tensor(host, device="cpu")
     return tensor.to(device=device, dtype=dtype)
 
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import ArgumentError
 
@@ -19,6 +22,25 @@ MAX_TEXT = 2**26
 
 MADE_UP = 2**20
 """Most bytes that are read of a file that does not say its size."""
+
+
+@contextmanager
+def open_regular(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a regular file, or a link to one, for reading bytes.
+
+    Raises
+    ------
+    OSError
+        If it is not there, is no regular file (it is not opened then), or cannot be read.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(f"it is {kind(path)}, not a regular file")
+    # A pipe that has taken the file's place since would otherwise wait for a writer.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with open(os.open(path, flags), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError("it is not a regular file")
+        yield file
 
 
 def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
@@ -37,14 +59,8 @@ def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
         If it is not there, is no regular file (it is not opened then), is larger than `limit`, or
         cannot be read.
     """
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(f"it is {kind(path)}, not a regular file")
-    # A pipe that has taken the file's place since would otherwise wait for a writer.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with open(os.open(path, flags), "rb") as file:
+    with open_regular(path) as file:
         now = os.fstat(file.fileno())
-        if not stat.S_ISREG(now.st_mode):
-            raise OSError("it is not a regular file")
         # Files that the system makes up say that they are empty: of those no more than a little is read.
         size = now.st_size or min(limit, MADE_UP) + 1
         if now.st_size > limit:

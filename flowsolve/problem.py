@@ -109,6 +109,7 @@ class InverseProblem(Described):
         ]
 
     @property
+    @undisturbed
     def n_measurements(self) -> torch.Tensor:
         """Number of measured values of each image, shape (N,): all of y but what a mask hides."""
         support = self.operator.support

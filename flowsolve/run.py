@@ -60,6 +60,7 @@ class Run:
         Metrics that the trace has a column of, where the truth is known; PSNR unless given.
     """
 
+    @undisturbed
     def __init__(
         self,
         objective: Objective,

@@ -55,6 +55,22 @@ def problem32(operator=None):
     return make_problem(operator, n=2).to(dtype=torch.float32)
 
 
+@pytest.mark.parametrize("solver", ["lbfgs", "gauss_newton", "forward_backward"])
+@pytest.mark.parametrize("formulation", [fs.Analysis, fs.Synthesis])
+def test_a_default_device_is_not_that_of_the_run(formulation, solver, prior):
+    # Any tensor made without a device would have no data.
+    problem = problem32()
+    expected = fs.solve(formulation(problem, prior), solver, max_iter=2).x
+    with torch.device("meta"):
+        found = fs.solve(formulation(problem, prior), solver, max_iter=2).x
+        back = problem.operator.adjoint(problem.y)
+        images = prior.decode(prior.encode(problem.x_true))
+        noisy = fs.degrade(problem.operator, problem.x_true, sigma=0.1)
+        assert torch.empty(1).device.type == "meta"
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    assert {t.device.type for t in (back, images, noisy)} == {"cpu"}
+
+
 @pytest.mark.parametrize("solver", ["lbfgs", "forward_backward", "gauss_newton", "torch:LBFGS"])
 @pytest.mark.parametrize("formulation", [fs.Analysis, fs.Synthesis])
 def test_solve(mode, formulation, solver, prior):

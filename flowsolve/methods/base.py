@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import ArgumentError
+from ..files import read_text
 from ..flows import FlowPrior
 from ..problem import InverseProblem
 from ..registry import Registry
@@ -186,7 +187,7 @@ def read_method(path: Path) -> Method:
         If it cannot be read, is not JSON, or no method.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise ArgumentError("method", f"{path}, which cannot be read ({error})", "a JSON file") from None
     try:

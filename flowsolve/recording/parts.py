@@ -12,6 +12,8 @@ import socket
 import uuid
 from pathlib import Path
 
+from ..files import open_regular
+
 try:
     import fcntl
 except ImportError:  # pragma: no cover - no such locks on Windows
@@ -61,7 +63,7 @@ def _locked(part: Path) -> bool:
     """Return whether another open file, of this process or another, holds the lock of a file."""
     if fcntl is None:  # pragma: no cover
         return False
-    with part.open("rb") as file:
+    with open_regular(part) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

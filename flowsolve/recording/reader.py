@@ -15,6 +15,7 @@ import numpy as np
 
 from ..described import Described, mean_of
 from ..errors import FlowsolveError, RecordError, UnsupportedError
+from ..files import kind
 from ..tally import with_all_counts
 from .baselines import BASELINES
 from .checkpoint import Arrays, Slots
@@ -281,12 +282,12 @@ def _open_checked(path: Path) -> Iterator[_Opened]:
 @contextmanager
 def _open_unchecked(path: Path) -> Iterator[h5py.File]:
     if not path.is_file():
-        raise RecordError(f"record: no file {path}")
+        raise RecordError(f"record: {path} is {kind(path)}" if path.exists() else f"record: no file {path}")
     try:
         file = _open_file(path)
     except OSError as error:
-        kind = DAMAGED if superblock(path).startswith(SIGNATURE) else "not an HDF5 file"
-        raise RecordError(f"record: {path} is {kind}: {error}") from error
+        what = DAMAGED if superblock(path).startswith(SIGNATURE) else "not an HDF5 file"
+        raise RecordError(f"record: {path} is {what}: {error}") from error
     with file:
         try:
             yield file

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RecordError
+from ..files import open_regular
 
 #: Version of the layout; raised whenever a reader of the last one could not read the new one.
 SCHEMA = 1
@@ -72,5 +73,5 @@ def migrate(config: dict[str, Any], schema: int) -> dict[str, Any]:
 
 def superblock(path: Path) -> bytes:
     """Return the first bytes of a file, which hold version, flags, end mark and their checksum."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.read(SUPERBLOCK)

@@ -84,7 +84,8 @@ def report_data(index: Index, *, title: str, room: int = ROOM) -> dict[str, Any]
     curves = [read_curve(entry, tuple(metrics)) for entry in index.runs]
     problem, lowest = _problems(index, curves)
     problems = {OBJECTIVE: problem, MEASUREMENT: _number(index, MEASUREMENT)}
-    own = np.split(lowest[problem], np.cumsum([len(entry.images) for entry in index.runs])[:-1])
+    ends = np.cumsum([len(entry.images) for entry in index.runs], dtype=int)
+    own = np.split(lowest[problem], ends)[:-1]
     return {
         "title": title,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ArgumentError, FlowsolveError, RecordError
-from ..files import read_text
+from ..files import kind, read_text
 from ..recording import RunRecord, open_run
 from ..recording.reader import read_config, read_group
 from .extras import require
@@ -230,7 +230,7 @@ def _find(path: Path, failed: list[dict[str, Any]], waiting: list[dict[str, Any]
     if path.is_file():
         return [_Found(path, None, True)]
     if not path.is_dir():
-        raise ArgumentError("paths", f"{path}, which is not there", "folders or records")
+        raise ArgumentError("paths", f"{path}, which is {kind(path)}", "folders or records")
     if not (path / "plan.json").exists():
         files = [*path.glob("*.h5"), *path.glob("*/*.h5")]
         return [_Found(file, None, False) for file in sorted(files) if not _hidden(file, path)]

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 from helpers import make_problem
@@ -105,3 +106,12 @@ def test_what_is_registered_must_return_a_method(tiny_prior, monkeypatch):
     monkeypatch.setitem(registry._items, "nothing", lambda problem, prior: None)
     with pytest.raises(ArgumentError, match="nothing, which returned NoneType"):
         plan_method("nothing", make_problem(), tiny_prior)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_file_of_a_method_is_a_regular_one(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "zero.json").symlink_to("/dev/zero")
+    for name, word in (("pipe.json", "a named pipe"), ("zero.json", "a device")):
+        with pytest.raises(ArgumentError, match=rf"^method: got .*{word}"):
+            read_method(tmp_path / name)

@@ -1,9 +1,12 @@
+import os
+
 import h5py
 import numpy as np
 import pytest
 
 import flowsolve as fs
 from flowsolve.errors import RecordError
+from flowsolve.recording.reader import being_written
 
 
 def test_reads_back_what_solve_returned(tiny_prior, problem, tmp_path):
@@ -74,3 +77,13 @@ def test_trace_as_a_frame_and_as_a_dataset(tiny_prior, problem, tmp_path):
     assert frame.loc[(2, 1), "value"] == record.trace["value"][2, 1]
     assert dataset["psnr"].sel(iteration=3, image=0) == record.trace["psnr"][3, 0]
     assert dataset.attrs["status"] == "finished" and dict(dataset.sizes) == {"iteration": 4, "image": 3}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_what_is_no_regular_file_is_named_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.h5")
+    (tmp_path / "zero.h5").symlink_to("/dev/zero")
+    for name, word in (("pipe.h5", "a named pipe"), ("zero.h5", "a device"), (".", "a folder")):
+        with pytest.raises(RecordError, match=word):
+            fs.open_run(tmp_path / name)
+        assert not being_written(tmp_path / name)

@@ -81,3 +81,10 @@ def test_a_report_follows_links_and_replaces_only_regular_files(report_study, tm
     os.mkfifo(tmp_path / "pipe.html")
     with pytest.raises(ArgumentError, match=r"out: got .*pipe\.html, which is a named pipe"):
         write_report([report_study], tmp_path / "pipe.html", room=0)
+
+
+def test_a_folder_whose_records_all_fail_is_a_report_of_the_failures(tmp_path):
+    (tmp_path / "broken.h5").write_bytes(b"no record")
+    data = report_data(read_index([tmp_path]), title="a")
+    assert data["runs"]["id"] == [] and len(data["failed"]) == 1
+    assert write_report([tmp_path], tmp_path / "report.html").exists()

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from ...files import read_text
+from ...files import read_text, target
 from .files import save, writing
 
 
@@ -78,7 +78,7 @@ class Log:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self.path = path
+        self.path = None if path is None else target(path, "out")
 
     def keep_until(self, step: int) -> None:
         """Drop the lines of later steps, which a resumed run is going to repeat."""
