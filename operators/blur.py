@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, HostArray
-from ..errors import ArgumentError
 from . import kernels
 from .base import LinearOperator
 from .boundaries import check_boundary, pad_adjoint
@@ -60,10 +59,9 @@ class Blur(LinearOperator):
     ) -> None:
         shape = as_shape(dim_shape, "dim_shape", 3)
         super().__init__(shape, shape)
-        host, self._recipe = kernels.resolve(kernel)
-        self._kernel = HostArray(host if host.ndim == 3 else host[None])
+        host, self._recipe = kernels.of_channels(kernel, shape[0])
+        self._kernel = HostArray(host)
         self.boundary = check_boundary(boundary)
-        self._check_kernel(host)
         self._convolution = Convolution(self._kernel.host, shape[1:], boundary)
 
     @classmethod
@@ -109,11 +107,6 @@ class Blur(LinearOperator):
             return None
         rows, columns = left[:, 0] * singular[0], right[0]
         return SeparableBlur(rows, columns, self.dim_shape, self.boundary)
-
-    def _check_kernel(self, host: np.ndarray) -> None:
-        channels = self.dim_shape[0]
-        if host.ndim == 3 and host.shape[0] not in (1, channels):
-            raise ArgumentError("kernel", f"{host.shape[0]} kernels", f"one, or one per channel ({channels})")
 
     def _apply(self, x: Array) -> Array:
         return self._convolution.apply(x)

@@ -168,3 +168,26 @@ def resolve(kernel: Any, argument: str = "kernel") -> tuple[np.ndarray, dict[str
     if not host.any():
         raise ArgumentError(argument, "a kernel of zeros", "a kernel with an entry that is not 0")
     return host, recipe
+
+
+def of_channels(kernel: Any, channels: int) -> tuple[np.ndarray, dict[str, Any] | None]:
+    """Return the kernels of an image, shape ``(1, kh, kw)`` or ``(channels, kh, kw)``, and the recipe.
+
+    Parameters
+    ----------
+    kernel : array or mapping
+        As for :func:`resolve`.
+    channels : int
+        Channels of the image.
+
+    Raises
+    ------
+    ArgumentError
+        As :func:`resolve`, or if there is neither one kernel nor one for each channel.
+    """
+    host, recipe = resolve(kernel)
+    if host.ndim == 2:
+        return host[None], recipe
+    if host.shape[0] not in (1, channels):
+        raise ArgumentError("kernel", f"{host.shape[0]} kernels", f"one, or one per channel ({channels})")
+    return host, recipe

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, HostArray, namespace
-from ..errors import ArgumentError
 from . import kernels
 from .base import LinearOperator
 from .boundaries import pad
@@ -46,10 +45,8 @@ class ValidBlur(LinearOperator):
 
     def __init__(self, kernel: Array | Mapping[str, Any], dim_shape: Sequence[int]) -> None:
         channels, height, width = as_shape(dim_shape, "dim_shape", 3)
-        host, self._recipe = kernels.resolve(kernel)
-        if host.ndim == 3 and host.shape[0] not in (1, channels):
-            raise ArgumentError("kernel", f"{host.shape[0]} kernels", f"one, or one per channel ({channels})")
-        self._kernel = HostArray(host if host.ndim == 3 else host[None])
+        host, self._recipe = kernels.of_channels(kernel, channels)
+        self._kernel = HostArray(host)
         # Where nothing that is measured wraps around, the circular blur is the cheapest.
         self._convolution = Convolution(self._kernel.host, (height, width), "circular")
         rows, columns = self.kernel.shape[1:]

@@ -56,7 +56,7 @@ def smooth(problem: InverseProblem, alpha: float | torch.Tensor) -> torch.Tensor
     response = _response(operator, y.device)
     power = response.abs().square()
     rows, columns = operator.dim_shape[1:]
-    curved = power + weight * _roughness(rows, columns, y.device)
+    curved = power + weight * roughness(rows, columns, y.device)
     # Only of constants, which are not rough, can nothing be left but rounding.
     seen = curved > torch.finfo(torch.float64).eps * power.amax((1, 2), keepdim=True)
     inverse = torch.where(seen, response.conj() / torch.where(seen, curved, 1.0), 0.0)
@@ -94,7 +94,7 @@ def _response(operator: LinearOperator, device: torch.device) -> torch.Tensor:
     return torch.fft.rfft2(operator.apply(impulse))
 
 
-def _roughness(height: int, width: int, device: torch.device) -> torch.Tensor:
+def roughness(height: int, width: int, device: torch.device) -> torch.Tensor:
     """Return ‖∇x‖² of each frequency, circular differences, over its ‖x‖²."""
     rows = torch.fft.fftfreq(height, dtype=torch.float64, device=device)[:, None]
     columns = torch.fft.rfftfreq(width, dtype=torch.float64, device=device)

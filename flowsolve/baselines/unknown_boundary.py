@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from ..operators import ValidBlur
+from ..operators import Gradient, ValidBlur
 from ..problem import InverseProblem
+from .smooth import roughness
 
 #: Penalties of the alternating directions: on gradients, 1 over one that is an edge; on blurred pixels, in
 #: units of the data term's weight, but never beyond the last number.
@@ -38,22 +39,22 @@ def masked_total_variation(
     data = 1 / weight if weight > 0 else float("inf")
     pixels, edges = min(PIXELS * data, MOST), GRADIENTS
     spectrum = operator.circular.spectrum.like(y)
-    shape = operator.dim_shape[-2:]
-    inverse = 1 / (pixels * spectrum.abs().square() + edges * _roughness(shape, y))
+    shape, difference = operator.dim_shape[-2:], Gradient(operator.dim_shape, "circular")
+    inverse = 1 / (pixels * spectrum.abs().square() + edges * roughness(*shape, y.device).to(y.dtype))
     x = _extended(operator, y)
-    blurred, field = operator.circular.apply(x), _gradient(x)
+    blurred, field = operator.circular.apply(x), difference.apply(x)
     at_pixels, at_edges = torch.zeros_like(x), torch.zeros_like(field)
     # How much of the measurement a blurred pixel takes on, and how much of the image.
     share = data / (data + pixels) if weight > 0 else 1.0
     for _ in range(iterations):
         wanted = pixels * spectrum.conj() * torch.fft.rfft2(blurred - at_pixels)
-        wanted = wanted + edges * torch.fft.rfft2(_gradient_adjoint(field - at_edges))
+        wanted = wanted + edges * torch.fft.rfft2(difference.adjoint(field - at_edges))
         x = torch.fft.irfft2(inverse * wanted, s=shape)
         at_pixels = at_pixels + operator.circular.apply(x)
         blurred = at_pixels.clone()
         blurred[..., rows, columns] += share * (y - blurred[..., rows, columns])
         at_pixels = at_pixels - blurred
-        at_edges = at_edges + _gradient(x)
+        at_edges = at_edges + difference.apply(x)
         field = _shrunk(at_edges, 1 / edges)
         at_edges = at_edges - field
     return x
@@ -66,26 +67,10 @@ def _extended(operator: ValidBlur, y: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.pad(y, beyond, mode="replicate")
 
 
-def _gradient(x: torch.Tensor) -> torch.Tensor:
-    """Return circular forward differences, shape (2, N, C, H, W)."""
-    return torch.stack([x.roll(-1, axis) - x for axis in (-2, -1)])
-
-
-def _gradient_adjoint(field: torch.Tensor) -> torch.Tensor:
-    return (field[0].roll(1, -2) - field[0]) + (field[1].roll(1, -1) - field[1])
-
-
 def _shrunk(field: torch.Tensor, by: float) -> torch.Tensor:
     """Return the prox of the coupled norm; differences across the border, which are none, cost nothing."""
-    length = field.square().sum((0, 2), keepdim=True).sqrt()
+    length = field.square().sum((-4, -3), keepdim=True).sqrt()
     out = field * (1 - by / length.clamp(min=by))
-    out[0, ..., -1, :] = field[0, ..., -1, :]
-    out[1, ..., :, -1] = field[1, ..., :, -1]
+    out[:, 0, :, -1, :] = field[:, 0, :, -1, :]
+    out[:, 1, :, :, -1] = field[:, 1, :, :, -1]
     return out
-
-
-def _roughness(shape: tuple[int, ...], y: torch.Tensor) -> torch.Tensor:
-    """Return ‖∇x‖² of each frequency over its ‖x‖²."""
-    rows = torch.fft.fftfreq(shape[0], dtype=y.dtype, device=y.device)[:, None]
-    columns = torch.fft.rfftfreq(shape[1], dtype=y.dtype, device=y.device)
-    return 4 * (torch.sin(torch.pi * rows) ** 2 + torch.sin(torch.pi * columns) ** 2)

@@ -152,20 +152,16 @@ class Rule:
 
     def latents(self) -> tuple[Stage, Stage]:
         """Return the two halves of the descent over latents: on a part of the measurements, then on all."""
-        sigma, sides = self.problem.sigma, self.problem.operator.codim_shape[-2:]
-        square = max(1, min(SQUARE, min(sides) // SQUARES))
-        common: dict[str, Any] = {
-            "formulation": "synthesis",
-            "phi": "latent",
-            "lam": max(LATENT_WEIGHT * sigma**2 / 2, LEAST_LATENT_PIXELS if self.pixels else LEAST_LATENT),
-            "solver": "lbfgs",
-            "options": {"scaling": "levels"},
-            "prior": self.prior.card.latent_companion,
-        }
+        square = max(1, min(SQUARE, min(self.problem.operator.codim_shape[-2:]) // SQUARES))
         held_out = {"fraction": HELD_OUT, "block": square, "patience": PATIENCE}
-        first = Stage(init="zeros", keep="best", held_out=held_out, max_iter=LATENT_ITERATIONS, **common)
+        weight = LATENT_WEIGHT, LEAST_LATENT_PIXELS if self.pixels else LEAST_LATENT
         iterations = LATENT_ITERATIONS if self.pixels else DENSE_ITERATIONS
-        return first, Stage(init=PREVIOUS, max_iter=iterations, **common)
+        return (
+            self._over_latents(
+                *weight, init="zeros", keep="best", held_out=held_out, max_iter=LATENT_ITERATIONS
+            ),
+            self._over_latents(*weight, init=PREVIOUS, max_iter=iterations),
+        )
 
     @property
     def few(self) -> bool:
@@ -175,17 +171,24 @@ class Rule:
 
     def coarse(self) -> Stage:
         """Return a short descent over latents: a longer one fits the noise in so few measurements."""
-        sigma = self.problem.sigma
+        return self._over_latents(
+            COARSE_WEIGHT,
+            LEAST_COARSE,
+            init="zeros",
+            max_iter=LATENT_ITERATIONS,
+            put_back=self.problem.sigma == 0 and self.problem.operator.has_closed_form,
+        )
+
+    def _over_latents(self, map_factor: float, least: float, **more: Any) -> Stage:
+        """Return a stage over latents with so much of the MAP weight, but at least `least`."""
         return Stage(
             formulation="synthesis",
             phi="latent",
-            lam=max(COARSE_WEIGHT * sigma**2 / 2, LEAST_COARSE),
+            lam=max(map_factor * self.problem.sigma**2 / 2, least),
             solver="lbfgs",
             options={"scaling": "levels"},
-            init="zeros",
-            max_iter=LATENT_ITERATIONS,
             prior=self.prior.card.latent_companion,
-            put_back=sigma == 0 and self.problem.operator.has_closed_form,
+            **more,
         )
 
     def _density(self, init: str) -> Stage:

@@ -27,8 +27,7 @@ FEW = 64
 
 def residual_ratio(problem: InverseProblem, x: torch.Tensor) -> np.ndarray:
     """Return ‖Ax − y‖² / (nσ²) of each image, shape (N,); infinite where σ = 0 and the residual is not 0."""
-    residual = problem.operator.apply(x) - problem.y
-    energy = residual.double().flatten(1).square().sum(1).cpu().numpy()
+    energy = _residual_energy(problem, x)
     expected = problem.n_measurements.cpu().numpy() * problem.sigma**2
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(energy == 0, 0.0, energy / expected)
@@ -84,12 +83,19 @@ def classical_guard(
     return out, fallback, (note,)
 
 
+def _residual_energy(problem: InverseProblem, x: torch.Tensor) -> np.ndarray:
+    """Return ‖Ax − y‖² of each image, shape (N,), summed in float64."""
+    residual = problem.operator.apply(x) - problem.y
+    return residual.double().flatten(1).square().sum(1).cpu().numpy()
+
+
 def _misfit(problem: InverseProblem, x: torch.Tensor) -> np.ndarray:
     """Return `residual_ratio`, with some noise where there is next to none."""
     if problem.sigma >= LEAST_NOISE:
         return residual_ratio(problem, x)
-    residual = (problem.operator.apply(x) - problem.y).double().flatten(1).square().sum(1).cpu().numpy()
-    return residual / (np.maximum(problem.n_measurements.cpu().numpy(), 1) * LEAST_NOISE**2)
+    return _residual_energy(problem, x) / (
+        np.maximum(problem.n_measurements.cpu().numpy(), 1) * LEAST_NOISE**2
+    )
 
 
 def _telling(problem: InverseProblem) -> np.ndarray:

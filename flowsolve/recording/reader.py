@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 TRIES, PAUSE = 10, 0.02
 """How often a record is read that is just being written, and the seconds between."""
 
-DAMAGED = "cut short or damaged"
-"""What is said of a file that HDF5 cannot read."""
-
 
 class RunRecord(Described):
     """A run as it stands in its file; `refresh` reads what has been written since.
@@ -85,14 +82,16 @@ class RunRecord(Described):
 
     def refresh(self) -> RunRecord:
         """Read status and trace again; returns itself."""
+        ended = False
         for left in reversed(range(TRIES)):
             try:
                 self._read()
                 break
             except RecordError:
-                # A writer may be about to write what it has just announced.
-                if not left or not being_written(self.path):
+                # A writer may be about to write what it has just announced, or have ended during the reading.
+                if not left or ended:
                     raise
+                ended = not being_written(self.path)
                 time.sleep(PAUSE)
         return self
 
@@ -237,15 +236,7 @@ def open_run(path: str | Path) -> RunRecord:
         If there is no such file, it is not HDF5 or cut short, not a run, or of a schema that this version
         cannot read.
     """
-    for wait in (PAUSE, PAUSE, PAUSE, None):
-        try:
-            return RunRecord(path)
-        except RecordError as error:
-            # Between two writes of a flush an object may lie beyond the end that the superblock knew of.
-            if wait is None or DAMAGED not in str(error):
-                raise
-            time.sleep(wait)
-    raise AssertionError("unreachable")
+    return RunRecord(path)
 
 
 @contextmanager
@@ -286,7 +277,7 @@ def _open_unchecked(path: Path) -> Iterator[h5py.File]:
     try:
         file = _open_file(path)
     except OSError as error:
-        what = DAMAGED if superblock(path).startswith(SIGNATURE) else "not an HDF5 file"
+        what = "cut short or damaged" if superblock(path).startswith(SIGNATURE) else "not an HDF5 file"
         raise RecordError(f"record: {path} is {what}: {error}") from error
     with file:
         try:
@@ -295,7 +286,7 @@ def _open_unchecked(path: Path) -> Iterator[h5py.File]:
             raise
         # What HDF5 finds damaged it says in many ways.
         except (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-            raise RecordError(f"record: {path} is {DAMAGED}: {error}") from error
+            raise RecordError(f"record: {path} is cut short or damaged: {error}") from error
 
 
 def read_group(path: Path, name: str) -> dict[str, np.ndarray]:
